@@ -60,6 +60,7 @@ type decoder struct {
 	shapes  map[string]unique.Handle[string] // bounded by maxShapes
 	classes map[string]Class                 // bounded by maxShapes
 	depth   int
+	keepAll bool // also objects without a DN, as a login has
 }
 
 // maxShapes bounds the caches of a decoder against a hostile variety of names.
@@ -301,7 +302,7 @@ func (d *decoder) object(doc *document, class Class, parent DN) error {
 					m.attrs = attrs.With(AttrsOf([]Attr{{"dn", string(m.dn)}}))
 				}
 			}
-			if m.dn == "" || len(m.dn) > maxDN {
+			if m.dn == "" && !d.keepAll || len(m.dn) > maxDN {
 				doc.skipped++
 				continue
 			}

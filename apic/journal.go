@@ -13,9 +13,9 @@ import (
 // implements it in memory and on disk, and package journaltest holds what
 // every journal must do.
 //
-// Append and SaveSubscriptions are called by one goroutine at a time, the
-// hub's; everything else may be called at any time from any goroutine and
-// must not wait for a long read of somebody else.
+// Append is called by one goroutine at a time, the hub's; everything else may
+// be called at any time from any goroutine, also from the body of a loop over
+// what a journal yields, and must not wait for a long read of somebody else.
 type Journal interface {
 	// Append gives the batch's entries their ids and encodings ([Entry.Seal]),
 	// makes them and all else in the batch durable in one transaction, and
@@ -34,8 +34,9 @@ type Journal interface {
 	// tell how an object stood at that place.
 	FirstAfter(ctx context.Context, after ID, n Narrow) iter.Seq2[*Entry, error]
 
-	// Count returns how many events of the class have an id above after.
-	Count(ctx context.Context, c Class, after ID) (int64, error)
+	// Count returns how many events of the class have an id above after and at
+	// most until.
+	Count(ctx context.Context, c Class, after, until ID) (int64, error)
 
 	// Bounds returns where the log begins and ends. It does not block.
 	Bounds() Bounds
@@ -91,6 +92,10 @@ func (e *GoneError) Error() string {
 // Is makes every GoneError an [ErrGone].
 func (e *GoneError) Is(target error) bool { return target == ErrGone }
 
+// NewestInBatch as the place of a [Position] in a [Batch] stands for the last
+// entry that existed before the batch, which only the journal knows for sure.
+const NewestInBatch ID = -1
+
 // A Batch is what becomes durable together.
 type Batch struct {
 	Entries []Entry // without ids, in order
@@ -106,8 +111,7 @@ type Batch struct {
 	Unsubscribe   []string
 
 	// Positions are stored with the rest (a class's own queue begins with its
-	// first subscription). A position whose At is NewestInBatch stands behind
-	// the last entry that existed before the batch.
+	// first subscription).
 	Positions []Position
 	Forget    []PositionKey
 }

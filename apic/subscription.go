@@ -32,10 +32,11 @@ type Subscription struct {
 	ProvenAt time.Time
 
 	State       State
-	Error       string // why it failed, or why it is tried again
-	Objects     int    // that it holds now
-	Events      int64  // told of its classes since the process began
-	Pending     int64  // events in the queues of its classes that nobody has taken
+	Error       string  // why it failed, or why it is tried again
+	Objects     int     // that it holds now
+	Events      int64   // told through it
+	Classes     []Class // of its events, as far as known
+	Pending     int64   // events in the queues of its classes that nobody has taken
 	LastEventAt time.Time
 	LastProof   time.Time // see ProvenAt; of now
 }

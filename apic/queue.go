@@ -1,0 +1,153 @@
+package apic
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A queue is a place on the timeline from which the events of one class are
+// taken, each once: the class's own queue, or a consumer's.
+type queue struct {
+	key   PositionKey
+	line  *timeline
+	ended atomic.Bool // removed from the timeline
+
+	mu      sync.Mutex // guards all below; held over reads of the log, never over writes
+	at      ID         // all up to it is taken
+	taken   int64
+	movedAt time.Time
+	rested  time.Time // when its place was last stored although it handed out nothing
+	ahead   []*Entry  // read from the log ahead of need, all above at
+
+	durable Position      // what the journal has
+	saving  chan struct{} // closed when the write under way has ended, nil when there is none
+	era     uint64        // grows when a write failed and the queue fell back
+	failed  error         // why it last did
+}
+
+// readAhead is how many events a queue reads at once when it has fallen behind
+// the ring.
+const readAhead = 1000
+
+// peekLocked returns the next events, at most limit, and takes none.
+func (q *queue) peekLocked(ctx context.Context, limit int) ([]*Entry, error) {
+	for len(q.ahead) > 0 && q.ahead[0].ID <= q.at {
+		q.ahead = q.ahead[1:]
+	}
+	if len(q.ahead) >= limit || len(q.ahead) > 0 && limit < readAhead {
+		return q.ahead[:min(limit, len(q.ahead))], nil
+	}
+	q.line.mu.RLock()
+	inRing := q.at >= q.line.floor
+	q.line.mu.RUnlock()
+	want := limit
+	if !inRing {
+		want = readAhead
+	}
+	events, err := q.line.classAfter(ctx, q.key.Class, q.at, want)
+	if err != nil {
+		return nil, err
+	}
+	q.ahead = nil
+	if !inRing {
+		q.ahead = events
+	}
+	return events[:min(limit, len(events))], nil
+}
+
+// A take is what a caller has taken and not been answered with yet.
+type take struct {
+	events []*Entry
+	from   ID     // the queue's place before
+	era    uint64 // of the queue
+}
+
+// takeLocked moves the queue behind its next events, at most limit.
+func (q *queue) takeLocked(events []*Entry) take {
+	t := take{events: events, from: q.at, era: q.era}
+	if len(events) > 0 {
+		q.at = events[len(events)-1].ID
+		q.taken += int64(len(events))
+		q.movedAt = Now()
+	}
+	return t
+}
+
+// moveLocked puts the queue at a place.
+func (q *queue) moveLocked(at ID) {
+	q.at, q.ahead, q.movedAt = at, nil, Now()
+}
+
+// commit makes the queue's place durable, at least up to id. Callers share
+// writes: while one is under way the next gather, and one of them writes for
+// all. When a write fails the queue falls back to what is durable, and every
+// caller who took since then gets the error: nothing is lost by it, and nothing
+// handed out twice.
+func (q *queue) commit(ctx context.Context, id ID, era uint64) error {
+	q.mu.Lock()
+	for {
+		switch {
+		case q.era != era:
+			err := q.failed
+			q.mu.Unlock()
+			return err
+		case q.durable.At >= id:
+			q.mu.Unlock()
+			return nil
+		}
+		if s := q.saving; s != nil {
+			q.mu.Unlock()
+			<-s
+			q.mu.Lock()
+			continue
+		}
+		done := make(chan struct{})
+		q.saving = done
+		p := Position{PositionKey: q.key, At: q.at, Taken: q.taken, UpdatedAt: q.movedAt}
+		q.mu.Unlock()
+		// The write is not given up with the caller: others stand behind it.
+		err := q.line.journal.SavePosition(context.WithoutCancel(ctx), p)
+		q.mu.Lock()
+		if err == nil {
+			q.durable = p
+		} else {
+			q.at, q.taken, q.ahead = q.durable.At, q.durable.Taken, nil
+			q.era++
+			q.failed = err
+		}
+		q.saving = nil
+		close(done)
+	}
+}
+
+// rest moves a queue that has nothing to hand out up to a place.
+func (q *queue) rest(ctx context.Context, newest ID) error {
+	n, err := q.line.count(ctx, q.key.Class, q.place().At)
+	if err != nil || n > 0 {
+		return err
+	}
+	q.mu.Lock()
+	if q.at >= newest {
+		q.mu.Unlock()
+		return nil
+	}
+	// Events above newest may have come since it was counted; none of them is
+	// at or below it.
+	q.at = newest
+	era := q.era
+	due := time.Since(q.rested) >= restEvery
+	if due {
+		q.rested = time.Now()
+	}
+	q.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return q.commit(ctx, newest, era)
+}
+
+// restEvery is how often the place of a quiet queue is stored: far more often
+// than retention takes anything.
+const restEvery = time.Hour
