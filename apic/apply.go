@@ -422,13 +422,21 @@ func (h *Hub) haveRead(dn DN, found *mo) {
 		return
 	}
 	h.settleObject(dn, found, Resync, links)
-	if r.unknown && !allFiltered(links) {
-		h.writeGap(classesOf(links), from, ReasonMissed, true)
-	}
+	var behind []kept // came after it was read
 	for _, k := range r.changes[told(found, r.changes):] {
-		if Status(k.mo.status) == Modified || Status(k.mo.status) == Created || Status(k.mo.status) == Deleted {
-			h.tell(k.mo, k.at, links)
+		switch Status(k.mo.status) {
+		case Created, Modified, Deleted:
+			behind = append(behind, k)
 		}
+	}
+	switch {
+	case r.unknown && !allFiltered(links):
+		h.writeGap(classesOf(links), from, ReasonMissed, true)
+	case len(r.changes)-len(behind) > 1: // several changes are told as one
+		h.writeGap(classesOf(links), r.changes[0].at, ReasonMissed, true)
+	}
+	for _, k := range behind {
+		h.tell(k.mo, k.at, links)
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 // Limits of what is asked of an APIC. Its front web server answers 503 to
 // bursts, and an administrator looks at whoever asks 15 times a second.
 const (
-	requestEvery = 110 * time.Millisecond // 9 requests/s, never two at once
+	requestEvery = 115 * time.Millisecond // never two at once, 9 in a second
 	loginEvery   = 5 * time.Second
 	// requestTimeout is above the 90 s after which APIC's web server gives up
 	// by itself (restTimeoutSeconds).
@@ -280,6 +280,9 @@ func (c *client) sign(method, path string, body []byte) (string, error) {
 // dial opens the socket of the session. The token follows /socket with
 // nothing in between, as it is: it can hold slashes and equals signs.
 func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return nil, fmt.Errorf("open the socket: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	u := *c.base

@@ -45,19 +45,13 @@ func (m *moment) get() time.Time {
 }
 
 // proof returns the last moment up to which nothing of the subscription can
-// have been missed, as far as the socket and the refreshes prove it: a frame
-// that names it, or that both the socket lived and the APIC knew the
-// subscription. A refresh alone proves nothing of the socket, nor a pong of
-// the subscription.
+// have been missed: a frame that names it, as the socket keeps the order, or a
+// count that agreed. Neither a pong nor a refresh proves that an APIC pushes.
 func (l *link) proof() time.Time {
-	p := l.conn.alive.get()
-	if r := l.refreshed.get(); r.Before(p) {
-		p = r
+	if c := l.counted.get(); c.After(l.framed) {
+		return c
 	}
-	if l.framed.After(p) {
-		p = l.framed
-	}
-	return p
+	return l.framed
 }
 
 func (l *link) keep(k kept) {

@@ -32,8 +32,9 @@ const (
 	// so that an outage of REST alone lets no subscription lapse.
 	refreshTimeout = 600
 	// countEvery is how often each subscription is checked for changes that no
-	// push told. With recountAfter, a deaf one is found within 7 min.
-	countEvery   = 5 * time.Minute
+	// push told. It bounds how far back a gap must reach for a quiet class, and
+	// with recountAfter, a deaf subscription is found within 4 min (7 promised).
+	countEvery   = 2 * time.Minute
 	recountAfter = 15 * time.Second
 	// reconcileEvery is how often everything is listed and compared although
 	// nothing speaks for it, give or take a fifth.
@@ -422,54 +423,76 @@ func (c *conn) checkLinks(ctx context.Context) error {
 }
 
 func (c *conn) check(ctx context.Context, l *link) error {
-	sent := time.Now()
 	q := l.sub.Query
-	order := ""
-	if classes := q.Targets; len(classes) == 1 {
-		order = string(classes[0])
-	} else if q.DN == "" && q.Scope == ScopeSelf {
-		order = string(q.Class)
-	}
-	params := []string{"page=0", "page-size=1"}
-	if order != "" {
-		params = append(params, "order-by="+order+".modTs|desc")
-	}
-	before := c.h.mirror.count(q)
-	a, err := c.client.get(ctx, "count "+q.String(), q.url(params...))
-	if e := asError(err); e != nil && e.HTTPStatus == 400 && order != "" { // a class without modTs
-		a, err = c.client.get(ctx, "count "+q.String(), q.url(params[:2]...))
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		if e := asError(err); e != nil && e.sessionOver() {
-			return err
+	parts := []Query{q}
+	if len(q.Targets) > 1 { // each class has its own newest object
+		parts = nil
+		for _, class := range q.Targets {
+			part := q
+			part.Targets = []Class{class}
+			parts = append(parts, part)
 		}
-		c.h.log.Debug("count failed", "query", q.String(), "err", err)
-		return nil // proves nothing; asked again
+	}
+	type count struct {
+		q      Query
+		sent   time.Time
+		before int // that the mirror had then
+		answer answer
+	}
+	began := time.Now()
+	var counts []count
+	for _, part := range parts {
+		n := count{q: part, sent: time.Now(), before: c.h.mirror.count(part)}
+		order := ""
+		if len(part.Targets) == 1 {
+			order = string(part.Targets[0])
+		} else if part.DN == "" && part.Scope == ScopeSelf {
+			order = string(part.Class)
+		}
+		params := []string{"page=0", "page-size=1", "order-by=" + order + ".modTs|desc"}
+		if order == "" {
+			params = params[:2]
+		}
+		var err error
+		n.answer, err = c.client.get(ctx, "count "+part.String(), part.url(params...))
+		if e := asError(err); e != nil && e.HTTPStatus == 400 && order != "" { // a class without modTs
+			n.answer, err = c.client.get(ctx, "count "+part.String(), part.url(params[:2]...))
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			if e := asError(err); e != nil && e.sessionOver() {
+				return err
+			}
+			c.h.log.Debug("count failed", "query", part.String(), "err", err)
+			return nil // proves nothing; asked again
+		}
+		counts = append(counts, n)
 	}
 	if !sleep(ctx, 2*time.Second) { // what was on its way by then has come
 		return context.Cause(ctx)
 	}
 	return c.h.do(ctx, func() {
 		agrees := true
-		now := c.h.mirror.count(q)
-		if q.Filter == "" && a.total >= 0 && (a.total < min(before, now) || a.total > max(before, now)) {
-			agrees = false
-		}
-		for _, m := range a.objects {
-			o := c.h.mirror.get(m.dn)
-			// What the mirror says can be newer than the answer, then its frame
-			// came after the question.
-			if o == nil && q.Filter == "" || o != nil && !contains(o.attrs, bare(m.attrs)) && !l.framed.After(sent) {
+		for _, n := range counts {
+			now, total := c.h.mirror.count(n.q), n.answer.total
+			if q.Filter == "" && total >= 0 && (total < min(n.before, now) || total > max(n.before, now)) {
 				agrees = false
+			}
+			for _, m := range n.answer.objects {
+				o := c.h.mirror.get(m.dn)
+				// What the mirror says can be newer than the answer: then its frame
+				// came after the question.
+				if o == nil && q.Filter == "" || o != nil && !contains(o.attrs, bare(m.attrs)) && !l.framed.After(n.sent) {
+					agrees = false
+				}
 			}
 		}
 		switch {
 		case agrees:
 			l.odd = 0
-			l.counted.set(sent)
+			l.counted.set(began)
 		case l.odd < 2:
 			l.odd++
 		default:
