@@ -421,7 +421,7 @@ func (h *Hub) haveRead(dn DN, found *mo) {
 	if len(links) == 0 {
 		return
 	}
-	h.settleObject(dn, found, Resync, links)
+	differs := h.settleObject(dn, found, Resync, links)
 	var behind []kept // came after it was read
 	for _, k := range r.changes[told(found, r.changes):] {
 		switch Status(k.mo.status) {
@@ -432,7 +432,7 @@ func (h *Hub) haveRead(dn DN, found *mo) {
 	switch {
 	case r.unknown && !allFiltered(links):
 		h.writeGap(classesOf(links), from, ReasonMissed, true)
-	case len(r.changes)-len(behind) > 1: // several changes are told as one
+	case differs && len(r.changes)-len(behind) > 1: // several changes are told as one
 		h.writeGap(classesOf(links), r.changes[0].at, ReasonMissed, true)
 	}
 	for _, k := range behind {

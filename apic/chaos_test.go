@@ -169,12 +169,20 @@ var mishaps = []mishap{
 	{"subscriptions deaf", func(r *rig, c *apicsim.Controller, _ *rand.Rand) { c.DeafenSubscriptions("", false) }},
 	{"subscription refresh refused", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.RefreshAnswer(1+rng.IntN(4), apicsim.Answer{}) }},
 	{"throttled", func(r *rig, c *apicsim.Controller, _ *rand.Rand) { c.Throttle(2, 1, apicsim.Answer{}) }},
-	{"empty pages", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.EmptyPages(1 + rng.IntN(3)); c.DropSockets(apicsim.Reset) }},
-	{"short pages", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.ShortPages(1+rng.IntN(3), 1); c.DropSockets(apicsim.Reset) }},
+	{"empty pages", func(r *rig, c *apicsim.Controller, rng *rand.Rand) {
+		c.EmptyPages(1 + rng.IntN(3))
+		c.DropSockets(apicsim.Reset)
+	}},
+	{"short pages", func(r *rig, c *apicsim.Controller, rng *rand.Rand) {
+		c.ShortPages(1+rng.IntN(3), 1)
+		c.DropSockets(apicsim.Reset)
+	}},
 	{"frames twice", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.DuplicateFrames(1 + rng.IntN(20)) }},
 	{"objects twice", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.DuplicateObjects(1 + rng.IntN(20)) }},
 	{pushesLost, func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.LoseNext(1 + rng.IntN(3)) }},
-	{"status word", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.StatusWord(1+rng.IntN(3), []string{"replaced", "created,modified", ""}[rng.IntN(3)]) }},
+	{"status word", func(r *rig, c *apicsim.Controller, rng *rand.Rand) {
+		c.StatusWord(1+rng.IntN(3), []string{"replaced", "created,modified", ""}[rng.IntN(3)])
+	}},
 	{"malformed frames", func(r *rig, c *apicsim.Controller, _ *rand.Rand) {
 		for _, s := range []string{"", "{", "[]", "<?xml?>", `{"imdata":1}`, `{"subscriptionId":["7"],"imdata":[{"fvTenant":{}}]}`, "{\"subscriptionId\":\"1\",\"imdata\":[{\"fvTenant\":{\"attributes\":{\"dn\":\"\xff\"}}}]}"} {
 			c.Inject(apicsim.Frame{Payload: []byte(s)})
@@ -185,9 +193,17 @@ var mishaps = []mishap{
 		c.DropSockets(apicsim.Reset)
 	}},
 	{"controller restarts", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.Reboot(apicsim.Reboot{}) }},
-	{"login refused once", func(r *rig, c *apicsim.Controller, _ *rand.Rand) { c.Fail("aaaLogin", 2, apicsim.Answer{Status: 503}); c.DropSockets(apicsim.Reset) }},
-	{"children not told", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { r.fabric.OrphanDelete(fmt.Sprintf("uni/tn-t%d", rng.IntN(6))) }},
-	{"session's life short", func(r *rig, c *apicsim.Controller, rng *rand.Rand) { c.Lifetimes(0, time.Duration(5+rng.IntN(10))*time.Minute); c.DropSockets(apicsim.Reset) }},
+	{"login refused once", func(r *rig, c *apicsim.Controller, _ *rand.Rand) {
+		c.Fail("aaaLogin", 2, apicsim.Answer{Status: 503})
+		c.DropSockets(apicsim.Reset)
+	}},
+	{"children not told", func(r *rig, c *apicsim.Controller, rng *rand.Rand) {
+		r.fabric.OrphanDelete(fmt.Sprintf("uni/tn-t%d", rng.IntN(6)))
+	}},
+	{"session's life short", func(r *rig, c *apicsim.Controller, rng *rand.Rand) {
+		c.Lifetimes(0, time.Duration(5+rng.IntN(10))*time.Minute)
+		c.DropSockets(apicsim.Reset)
+	}},
 	{"acitap restarts", func(r *rig, c *apicsim.Controller, _ *rand.Rand) { r.stop(); time.Sleep(time.Second); r.start() }},
 }
 

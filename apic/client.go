@@ -27,12 +27,18 @@ import (
 // bursts, and an administrator looks at whoever asks 15 times a second.
 const (
 	requestEvery = 115 * time.Millisecond // never two at once, 9 in a second
-	loginEvery   = 5 * time.Second
+	loginEvery   = 6 * time.Second        // one in 5 s at the APIC, whatever the network adds
 	// requestTimeout is above the 90 s after which APIC's web server gives up
 	// by itself (restTimeoutSeconds).
 	requestTimeout = 100 * time.Second
-	maxBody        = 512 << 20 // a page of a list
-	maxFrame       = 64 << 20  // a message of the socket
+	// openTimeout bounds login and opening the socket, and subscribeTimeout what
+	// makes a subscription, so that a controller that is back is not waited for
+	// in vain on a request it never saw.
+	openTimeout      = 15 * time.Second
+	subscribeTimeout = 30 * time.Second
+
+	maxBody  = 512 << 20 // a page of a list
+	maxFrame = 64 << 20  // a message of the socket
 )
 
 // credentials are how acitap shows who it is.
@@ -90,6 +96,8 @@ func (c *client) login(ctx context.Context) error {
 	if c.signed() {
 		method, path, body = http.MethodGet, "/api/webtokenSession.json", nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	a, err := c.do(ctx, "login as "+c.cred.user, method, path, body, noCookie)
 	if err != nil {
 		return err
@@ -159,6 +167,8 @@ func loginBody(user, password string) []byte {
 // subscribe makes a subscription of the query and returns its id with the
 // first objects, at most one where the query can be paged.
 func (c *client) subscribe(ctx context.Context, path string) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
+	defer cancel()
 	a, err := c.do(ctx, "subscribe "+path, http.MethodGet, path, nil, socketCookie)
 	if err == nil && a.subscriptionID == "" {
 		err = &Error{Op: "subscribe " + path, Controller: c.host(), HTTPStatus: http.StatusOK, Text: "the answer holds no subscriptionId"}
@@ -283,7 +293,7 @@ func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
 	if err := c.limiter.Wait(ctx); err != nil {
 		return nil, fmt.Errorf("open the socket: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	u := *c.base
 	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1)

@@ -1,0 +1,94 @@
+// Acitap is a tap on the events of a Cisco ACI fabric: it keeps one session
+// with an APIC and serves its events over HTTP.
+//
+//	acitap serve     run the service
+//	acitap demo      the same with a simulated fabric in place of an APIC
+//	acitap sim       the simulated fabric alone, as an APIC for other tools
+//	acitap version
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+const usage = `acitap is a tap on the events of a Cisco ACI fabric.
+
+  acitap serve     run the service (settings: .env, environment, flags; see acitap serve -h)
+  acitap demo      try it: the service with a simulated fabric in place of an APIC
+  acitap sim       the simulated fabric alone, as an APIC for other tools
+  acitap version   print the version
+
+`
+
+// The exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // settings or arguments that cannot be
+)
+
+// run is main without the process: environ as os.Environ gives it.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	command, args := args[0], args[1:]
+	switch command {
+	case "serve":
+		return serve(ctx, args, environ, stdout, stderr)
+	case "demo":
+		return demo(ctx, args, environ, stdout, stderr)
+	case "sim":
+		return sim(ctx, args, stdout, stderr)
+	case "version", "--version":
+		fmt.Fprintln(stdout, "acitap", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+		return exitOK
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "acitap: %q is no command\n\n%s", command, usage)
+	return exitUsage
+}
+
+// version tells what the build knows of itself.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	v, revision, modified := b.Main.Version, "", false
+	for _, s := range b.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case "vcs.modified":
+			modified = s.Value == "true"
+		}
+	}
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	if revision != "" {
+		v += "-" + revision
+	}
+	if modified {
+		v += "-modified"
+	}
+	return v
+}

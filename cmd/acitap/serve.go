@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/eventlog"
+	"github.com/acitap/acitap/handlers"
+)
+
+func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	s, err := load("serve", args, environ, stderr, false)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "acitap: the settings cannot be used:\n%v\n", err)
+		return exitUsage
+	}
+	log := s.logger(stderr)
+	tlsConfig, err := apic.TLSConfig(s.CAFile, s.Fingerprint, s.Insecure)
+	if err != nil {
+		fmt.Fprintf(stderr, "acitap: %v\n", err)
+		return exitUsage
+	}
+	if s.Insecure {
+		log.Warn("APIC_TLS_INSECURE is set: whoever stands between acitap and the controllers can read the password")
+	}
+	o := apic.Options{
+		Fabric: s.Fabric, Controllers: s.controllers, User: s.Login, Password: string(s.Password),
+		CertName: s.CertName, Key: s.key, TLS: tlsConfig,
+	}
+	started := func(addr string) {
+		fmt.Fprintf(stdout, "acitap %s serves on %s\n", version(), addr)
+	}
+	if err := s.run(ctx, log, o, started); err != nil {
+		fmt.Fprintf(stderr, "acitap: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// run builds the service, serves until ctx ends, and stops it in the order of
+// the flow: streams and long polls, the server, the session, the log. started
+// is called with the page's address once it can be reached.
+func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, started func(addr string)) (err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	journal, err := eventlog.Open(ctx, eventlog.Options{
+		Dir: s.DataDir, Retention: s.Retention, RetentionBytes: int64(s.RetentionBytes), Logger: log, Registerer: registry,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
+
+	o.Journal, o.Logger, o.Registerer = journal, log, registry
+	hub, err := apic.New(ctx, o)
+	if err != nil {
+		return err
+	}
+
+	// Each layer has a context of its own, so that they stop one after the other.
+	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
+	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
+	baseCtx, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
+	var journaling, tapping, serving sync.WaitGroup
+	failed := make(chan error, 3)
+	journaling.Go(func() {
+		if err := journal.Run(journalCtx); err != nil {
+			failed <- err
+		}
+	})
+	tapping.Go(func() {
+		if err := hub.Run(hubCtx); err != nil {
+			failed <- err
+		}
+	})
+	tapping.Go(func() { subscribeAll(hubCtx, hub, s.queries, log) })
+
+	server := &http.Server{
+		Handler: handlers.New(handlers.Options{
+			Hub: hub, Log: log, Version: version(), MaxStreams: s.MaxStreams,
+		}),
+		BaseContext:       func(net.Listener) context.Context { return baseCtx },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	scheme := "http"
+	serving.Go(func() {
+		serve := func() error { return server.Serve(listener) }
+		if s.TLSCertFile != "" {
+			serve = func() error { return server.ServeTLS(listener, s.TLSCertFile, s.TLSKeyFile) }
+		}
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+	if s.TLSCertFile != "" {
+		scheme = "https"
+	}
+	started(scheme + "://" + listener.Addr().String())
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	log.Info("stopping")
+	stopStreams()
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if shutdownErr := server.Shutdown(shutdownCtx); shutdownErr != nil {
+		server.Close()
+	}
+	serving.Wait()
+	stopHub()
+	tapping.Wait()
+	stopJournal()
+	journaling.Wait()
+	return err
+}
+
+// subscribeAll makes the subscriptions that the settings ask for.
+func subscribeAll(ctx context.Context, hub *apic.Hub, queries []apic.Query, log *slog.Logger) {
+	for _, q := range queries {
+		if _, _, err := hub.Subscribe(ctx, q, false); err != nil && ctx.Err() == nil {
+			log.Error("a subscription of ACITAP_SUBSCRIPTIONS could not be made", "query", q.String(), "err", err)
+		}
+	}
+}
+
+// tempDir makes a directory that is removed again.
+func tempDir() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", "acitap-demo-")
+	return dir, func() { os.RemoveAll(dir) }, err
+}
