@@ -106,7 +106,6 @@ type taskList struct {
 	mu    sync.Mutex
 	list  []*task
 	added chan struct{} // holds a token while list may not be empty
-	open  int           // tasks that are queued, under way or waiting to be tried again
 }
 
 func (c *conn) enqueue(t *task) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sort"
 	"sync"
-	"time"
 )
 
 // A timeline is the journal with its newest entries in memory and the queues
@@ -30,8 +29,6 @@ type timeline struct {
 type classLine struct {
 	events []*Entry // in order; Invariant: exactly the ring's events of the class
 	grown  chan struct{}
-	told   int64 // since the process began
-	last   time.Time
 }
 
 // maxGaps bounds the gaps that are remembered for Acitap-Gap; older ones are
@@ -121,8 +118,6 @@ func (t *timeline) pushLocked(e *Entry) *classLine {
 	}
 	l := t.classLocked(e.Event.Class)
 	l.events = append(l.events, e)
-	l.told++
-	l.last = e.Event.Time
 	return l
 }
 
@@ -289,15 +284,4 @@ func (t *timeline) queue(key PositionKey) *queue {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.queues[key]
-}
-
-// told returns how many events of a class came since the process began and
-// when the last did.
-func (t *timeline) told(c Class) (int64, time.Time) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if l := t.class[c]; l != nil {
-		return l.told, l.last
-	}
-	return 0, time.Time{}
 }

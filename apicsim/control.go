@@ -342,6 +342,8 @@ func commands() []command {
 			each: func(c *Controller, v values) error { c.DuplicateFrames(v.int("n")); return nil }},
 		{name: "duplicate-objects", rows: "F18", doc: "the object is twice in the next frames", params: []param{count("frames")},
 			each: func(c *Controller, v values) error { c.DuplicateObjects(v.int("n")); return nil }},
+		{name: "split-frames", rows: "F17", doc: "pushes come in WebSocket fragments", params: []param{{"size", "int", "100", "bytes of a fragment; 0 ends it"}},
+			each: func(c *Controller, v values) error { c.SplitFrames(v.int("size")); return nil }},
 		{name: "mod-ts", rows: "F19", doc: "modTs of the next pushes", params: []param{count("pushes"), {"text", "text", "never", ""}},
 			each: func(c *Controller, v values) error { c.ModTs(v.int("n"), v.text("text")); return nil }},
 		{name: "child-first", rows: "F19", doc: "created children are told before their parents", params: []param{on},

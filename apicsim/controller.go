@@ -35,7 +35,6 @@ type Controller struct {
 	stale    *tree // F29: what queries see instead of the tree; nil as a rule
 	fault    *faults
 	match    [2][]*subscription // scratch of push
-	scratch  [2][]byte          // scratch of push
 	stamped  struct {           // the last modTs that was written
 		ms   int64
 		zone *time.Location

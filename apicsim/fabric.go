@@ -104,6 +104,7 @@ type Fabric struct {
 	mu        sync.RWMutex
 	closed    bool
 	wall      time.Time // the moment of the transaction under way
+	scratch   [2][]byte // of push: one encoded object, JSON and XML
 	tree      *tree
 	classes   map[string]*class
 	rng       *rand.Rand

@@ -41,6 +41,7 @@ type faults struct {
 	lose          int
 	twice         int
 	twiceIn       int
+	split         int
 	word          string
 	wordN         int
 	modTs         string
@@ -662,7 +663,11 @@ func (c *Controller) DuplicateFrames(n int) { c.lock(func(o *faults) { o.twice =
 // DuplicateObjects writes the object twice into each of the next n frames (F18).
 func (c *Controller) DuplicateObjects(n int) { c.lock(func(o *faults) { o.twiceIn = n }) }
 
-// LoseNext silently loses the next n pushes, counted for each session (F7).
+// SplitFrames sends each push as several WebSocket fragments of at most size bytes
+// of payload, as RFC 6455 allows and some middleboxes do. 0 ends it.
+func (c *Controller) SplitFrames(size int) { c.lock(func(o *faults) { o.split = size }) }
+
+// LoseNext silently loses the next n frames that the controller would push (F7).
 func (c *Controller) LoseNext(n int) { c.lock(func(o *faults) { o.lose = n }) }
 
 // StatusWord writes word as the status of the next n pushes (F20): "replaced",

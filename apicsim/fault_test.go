@@ -229,7 +229,7 @@ func TestRestFaults(t *testing.T) {
 		c.Stale(10 * time.Second)
 		must(t, w.f.Delete("uni/tn-z"))
 		check("stale", "/api/class/fvTenant.json", 200, `"totalCount":"4"`)
-		time.Sleep(10 * time.Second)
+		time.Sleep(11 * time.Second)
 		check("fresh", "/api/class/fvTenant.json", 200, `"totalCount":"3"`)
 		w.f.SetPassword("admin", "new")
 		if r := w.do(0, "POST", "/api/aaaLogin.json", `{"aaaUser":{"attributes":{"name":"admin","pwd":"cisco123"}}}`); r.status != 401 {
@@ -288,6 +288,12 @@ func TestPushFaults(t *testing.T) {
 		if f := s.frame(); strings.Count(f, `"dn"`) != 2 || !json.Valid([]byte(f)) {
 			t.Errorf("object twice: %s", f)
 		}
+		c.SplitFrames(100)
+		dn = create()
+		if f := s.frame(); !strings.Contains(f, dn) || !json.Valid([]byte(f)) {
+			t.Errorf("fragments: %s", f)
+		}
+		c.SplitFrames(0)
 		c.StatusWord(1, "replaced")
 		create()
 		want("word", `"status":"replaced"`)

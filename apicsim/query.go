@@ -690,7 +690,7 @@ func (c *Controller) encodeLocked(q *query, t *tree, nodes []*node, total int, i
 	f := format{xml: q.xml, zone: c.zone}
 	var dst []byte
 	if len(nodes) > 100 {
-		dst = make([]byte, 0, 700*len(nodes))
+		dst = make([]byte, 0, 1000*len(nodes))
 	}
 	if q.xml {
 		dst = append(dst, `<?xml version="1.0" encoding="UTF-8"?><imdata`...)

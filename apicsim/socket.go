@@ -201,7 +201,8 @@ func (k *socket) poke() {
 	}
 }
 
-// sendObject adds a frame for one object. It never blocks.
+// sendObject adds a frame for one object. It never blocks. The caller has the
+// fabric's lock.
 func (k *socket) sendObject(subs []*subscription, body []byte, xml, twice bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -228,7 +229,26 @@ func (k *socket) sendObject(subs []*subscription, body []byte, xml, twice bool) 
 	start := len(k.out)
 	k.out = appendHeader(k.out, opText, n)
 	k.out = appendFrame(k.out, subs, body, xml, twice)
+	if size := k.c.fault.split; size > 0 && n > size {
+		payload := slices.Clone(k.out[len(k.out)-n:])
+		k.out = appendFragments(k.out[:start], payload, size)
+	}
 	k.addedLocked(start)
+}
+
+// appendFragments writes a text message as a first fragment and continuations.
+func appendFragments(dst, payload []byte, size int) []byte {
+	op := byte(opText)
+	for len(payload) > 0 {
+		n := min(size, len(payload))
+		at := len(dst)
+		dst = append(appendHeader(dst, op, n), payload[:n]...)
+		if payload = payload[n:]; len(payload) > 0 {
+			dst[at] &^= 0x80 // more to come
+		}
+		op = 0
+	}
+	return dst
 }
 
 // send adds a frame of any kind. It never blocks.

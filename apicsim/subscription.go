@@ -235,9 +235,9 @@ func (s *session) push(n *node, sh shape, now time.Time, enc *[2]encoded) {
 				if sh.modTs != 0 {
 					sh.modTxt = c.timeText(sh.modTs)
 				}
-				enc[i].body = fm.appendObject(c.f.scratch(i), n, sh, nil)
+				enc[i].body = fm.appendObject(c.f.scratch[i], n, sh, nil)
 				enc[i].zone = fm.zone
-				c.scratch[i] = enc[i].body[:0]
+				c.f.scratch[i] = enc[i].body[:0]
 			}
 			body = enc[i].body
 		}
@@ -265,9 +265,6 @@ func (c *Controller) timeText(ms int64) string {
 	}
 	return c.stamped.text
 }
-
-// scratch lends a buffer for one encoded object; the fabric's lock guards it.
-func (f *Fabric) scratch(i int) []byte { return f.controllers[0].scratch[i] }
 
 // appendFrame writes the payload of one frame.
 func appendFrame(dst []byte, subs []*subscription, body []byte, xml, twice bool) []byte {

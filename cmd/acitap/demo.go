@@ -186,7 +186,7 @@ func sim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if tlsConfig != nil {
 			l = tls.NewListener(l, tlsConfig)
 		}
-		control := fabric.Control()
+		control := http.StripPrefix("/sim", fabric.Control())
 		server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/sim" || len(r.URL.Path) > 4 && r.URL.Path[:5] == "/sim/" {
 				control.ServeHTTP(w, r)
