@@ -303,8 +303,7 @@ func (d *decoder) object(doc *document, class Class, parent DN) error {
 				}
 			}
 			if m.dn == "" && !d.keepAll || len(m.dn) > maxDN {
-				doc.skipped++
-				continue
+				continue // counted below
 			}
 			at = len(doc.objects)
 			doc.objects = append(doc.objects, m)

@@ -124,6 +124,9 @@ func ParseQuery(s string) (Query, error) {
 	}
 	rest = strings.TrimPrefix(rest, "node/")
 	kind, name, _ := strings.Cut(rest, "/")
+	if kind != "class" && kind != "mo" {
+		return Query{}, fmt.Errorf("query %.200q is neither of a class (/api/class/…) nor of an object (/api/mo/…)", s)
+	}
 	if n, ok := strings.CutSuffix(name, ".json"); ok {
 		name = n
 	} else if n, ok := strings.CutSuffix(name, ".xml"); ok {
@@ -147,8 +150,6 @@ func ParseQuery(s string) (Query, error) {
 		if q.DN, err = ParseDN(name); err != nil {
 			return Query{}, err
 		}
-	default:
-		return Query{}, fmt.Errorf("query %.200q is neither of a class (/api/class/…) nor of an object (/api/mo/…)", s)
 	}
 	onNode := kind == "class" && q.DN != ""
 	target := ""

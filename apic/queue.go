@@ -122,10 +122,15 @@ func (q *queue) commit(ctx context.Context, id ID, era uint64) error {
 	}
 }
 
-// rest moves a queue that has nothing to hand out up to a place.
+// rest moves a queue that has nothing to hand out up to a place, unless a gap
+// lies in between, which the next answer is to name.
 func (q *queue) rest(ctx context.Context, newest ID) error {
-	n, err := q.line.count(ctx, q.key.Class, q.place().At)
+	at := q.place().At
+	n, err := q.line.count(ctx, q.key.Class, at)
 	if err != nil || n > 0 {
+		return err
+	}
+	if gap, err := q.line.lastGap(ctx, q.key.Class, at, newest); err != nil || gap > 0 {
 		return err
 	}
 	q.mu.Lock()

@@ -17,6 +17,7 @@
 //	dn=uni/tn-prod/            everything below it, without itself
 //	dn=uni/tn-*/ap-shop        * stands for any text within one RN, ** for any text
 //	dn=uni/**/epg-web          ** as a whole RN stands for any number of RNs, also none
+//	dn=uni/**/rspathAtt-*      finds …/rspathAtt-[topology/pod-1/paths-101/pathep-[eth1/1]]
 //	status=created,deleted     created, modified, deleted
 //	origin=live                live, snapshot, resync
 //	fabric=a,b  tenant=prod,common  node=101,102
@@ -25,9 +26,8 @@
 //
 // Every list but dn is separated by commas. A DN may hold commas, so several
 // of them are given as dn=…&dn=…. A value of attr.NAME that holds a comma
-// is asked for with a filter. Brackets in a DN are literal, and a slash inside
-// of them belongs to the RN: rspathAtt-* matches
-// rspathAtt-[topology/pod-1/paths-101/pathep-[eth1/1]].
+// is asked for with a filter. Brackets in a DN are literal, and what stands
+// inside of them, slashes too, belongs to the RN.
 //
 // # Filters
 //
@@ -60,7 +60,7 @@
 // its patterns are bounded in size. Loops (any, all, none, one, count) run over
 // short lists and do not nest. Reading text, matching and growing it is paid
 // for from a budget, so that the worst filter on the worst event ends within
-// some ten milliseconds. A filter that runs out of its budget or fails
+// some tens of milliseconds. A filter that runs out of its budget or fails
 // (int("x")) does not match that event.
 //
 // # Concurrency

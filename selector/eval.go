@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// maxSteps is what one evaluation may spend: about 10 ms at worst. A
+	// maxSteps is what one evaluation may spend: some 20 ms at worst. A
 	// comparison of an attribute takes some ten steps.
 	maxSteps = 4 << 20
 	// maxMemory is what expr-lang counts of lists that it makes.

@@ -87,7 +87,9 @@ func TestFused(t *testing.T) {
 	literal := func() string {
 		return pick(`"critical"`, `"minor"`, `"prod"`, `""`, `"F0467"`, `"web"`, `"101"`, `"uni/tn-common"`, `"-1"`, `"12"`)
 	}
-	number := func() string { return pick("int(object.occur)", "len(changes)", "id", "int(object.code[1:])", "len(dn)") }
+	number := func() string {
+		return pick("int(object.occur)", "len(changes)", "id", "int(object.code[1:])", "len(dn)")
+	}
 	digits := func() string { return pick("-1", "0", "1", "5", "12", "467") }
 	var condition func(depth int) string
 	condition = func(depth int) string {

@@ -3,6 +3,7 @@ package selector
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -240,9 +241,10 @@ func parseDuration(s string) (time.Duration, error) {
 			digits++
 			switch {
 			case !point:
-				if whole = whole*10 + int64(c-'0'); whole > int64(maxDuration) {
+				if whole > int64(maxDuration)/10 { // or it would wrap around
 					return refuse()
 				}
+				whole = whole*10 + int64(c-'0')
 			case scale < 1e9: // finer digits are below a nanosecond of a second
 				fraction = fraction*10 + int64(c-'0')
 				scale *= 10
@@ -263,11 +265,13 @@ func parseDuration(s string) (time.Duration, error) {
 			return refuse()
 		}
 		rest = rest[letters:]
-		part := float64(whole)*float64(size) + float64(fraction)/float64(scale)*float64(size)
-		if part > float64(maxDuration) {
+		if whole > int64(maxDuration/size) {
 			return 0, fmt.Errorf("%.60q is too long: at most 100 years", s)
 		}
-		sum += time.Duration(whole)*size + time.Duration(float64(fraction)/float64(scale)*float64(size))
+		// The fraction is below 1, so what it makes is below size and fits.
+		high, low := bits.Mul64(uint64(fraction), uint64(size))
+		part, _ := bits.Div64(high, low, uint64(scale))
+		sum += time.Duration(whole)*size + time.Duration(part)
 		if sum > maxDuration {
 			return 0, fmt.Errorf("%.60q is too long: at most 100 years", s)
 		}

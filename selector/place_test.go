@@ -117,6 +117,7 @@ func TestDuration(t *testing.T) {
 		{"1m30s", 90 * time.Second, ""},
 		{"250ms", 250 * time.Millisecond, ""},
 		{"1.5m", 90 * time.Second, ""},
+		{"1.000000001s", time.Second + 1, ""},
 		{".5m", 30 * time.Second, ""},
 		{"0s", 0, ""},
 		{"61m", -1, "is out of range: it goes from 0s to 1h"},
@@ -130,6 +131,7 @@ func TestDuration(t *testing.T) {
 		{"-1s", -1, "is no duration"},
 		{"1s ", -1, "is no duration"},
 		{"99999999999999999999s", -1, "is no duration"},
+		{"9277002102072700000h", -1, "is no duration"}, // wraps around 2^63
 		{"9999999999s", -1, "is too long"},
 		{strings.Repeat("99w", 60), -1, "is too long"},
 	} {
