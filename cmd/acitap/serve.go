@@ -66,13 +66,7 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	}
 	defer listener.Close()
 
-	journal, err := eventlog.Open(ctx, eventlog.Options{
-		Dir: s.DataDir, Retention: s.Retention, RetentionBytes: int64(s.RetentionBytes), Logger: log, Registerer: registry,
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, journal.Close()) }()
+	journal := eventlog.Memory(eventlog.Options{Logger: log, Registerer: registry})
 
 	o.Journal, o.Logger, o.Registerer = journal, log, registry
 	hub, err := apic.New(ctx, o)
@@ -81,16 +75,10 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	}
 
 	// Each layer has a context of its own, so that they stop one after the other.
-	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	baseCtx, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
-	var journaling, tapping, serving sync.WaitGroup
+	var tapping, serving sync.WaitGroup
 	failed := make(chan error, 3)
-	journaling.Go(func() {
-		if err := journal.Run(journalCtx); err != nil {
-			failed <- err
-		}
-	})
 	tapping.Go(func() {
 		if err := hub.Run(hubCtx); err != nil {
 			failed <- err
@@ -137,8 +125,6 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	serving.Wait()
 	stopHub()
 	tapping.Wait()
-	stopJournal()
-	journaling.Wait()
 	return err
 }
 

@@ -1,0 +1,98 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/eventlog"
+	"github.com/acitap/acitap/handlers"
+)
+
+// stale is a hub without a session whose journal holds a little of everything.
+func stale(tb testing.TB) *apic.Hub {
+	j := eventlog.Memory(eventlog.Options{})
+	event := apic.Event{
+		Time: apic.Now(), Fabric: "default", Class: "fvTenant", DN: "uni/tn-a", Status: apic.Created, Origin: apic.Live,
+		Attributes: apic.AttrsMap(map[string]string{"name": "a"}), Object: apic.AttrsMap(map[string]string{"name": "a"}),
+	}
+	_, err := j.Append(context.Background(), &apic.Batch{
+		Entries: []apic.Entry{
+			{Event: &event},
+			{Gap: &apic.Gap{Time: apic.Now(), Fabric: "default", Classes: []apic.Class{"fvTenant"}, Reason: "x"}},
+		},
+		Subscriptions: []apic.Subscription{{ID: "123456789abc", Fabric: "default", Query: apic.Query{Class: "fvTenant"}, CreatedAt: apic.Now()}},
+		Positions:     []apic.Position{{PositionKey: apic.PositionKey{Class: "fvTenant"}}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	hub, err := apic.New(context.Background(), apic.Options{
+		Controllers: []*url.URL{{Scheme: "http", Host: "nowhere.invalid"}}, User: "admin", Journal: j,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return hub
+}
+
+// Whatever a stranger sends, the answer is no 5xx and no panic, and every
+// refusal is a problem. Calls that wait for the hub's Run, which does not run
+// here, end with their context: that is the one 503 and 504 that may be.
+func FuzzRouter(f *testing.F) {
+	for _, call := range []string{
+		"GET /events?filter=object.name==%22a%22&since=1h", "GET /events/fvTenant/next?consumer=a&ack=0", "POST /events/Tenant/next",
+		"GET /events/stream?lastEventId=5", "GET /objects/fvTenant/uni/tn-a/history", "GET /objects/fvTenant?cursor=dW5p&at=earliest",
+		"GET /wait?timeout=1ms&state=true", "DELETE /subscriptions/fvTenant/123456789abc", "POST /subscriptions", "GET /static/..%2f", "GET /",
+		"OPTIONS /events", "HEAD /events/1", "GET /objects/fvTenant/uni/tn-%5Ba%2Fb%5D?fabric=default", "BREW /pot", "GET /events?kind=gap&format=csv",
+		"GET /events?since=99999999999999999999&until=-1&order=desc",
+	} {
+		method, target, _ := strings.Cut(call, " ")
+		f.Add(method, target, "Accept", "text/csv", `{"query":"/api/class/fvBD.json","onlyNew":true}`)
+		f.Add(method, target, "Last-Event-ID", "17", `{"max":1}`)
+	}
+	handler := handlers.New(handlers.Options{Hub: stale(f)})
+	f.Fuzz(func(t *testing.T, method, target, name, value, body string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || !strings.HasPrefix(target, "/") {
+			return
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, method, "http://acitap/", strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
+		r.Header.Set(name, value)
+		r.RemoteAddr = "192.0.2.7:4711"
+		w := httptest.NewRecorder()
+		func() {
+			defer func() {
+				if p := recover(); p != nil && p != http.ErrAbortHandler {
+					panic(p)
+				}
+			}()
+			handler.ServeHTTP(w, r)
+		}()
+		waited := ctx.Err() != nil || r.URL.Path == "/readyz" || r.URL.Path == "/healthz"
+		if w.Code >= 500 && !(waited && (w.Code == 503 || w.Code == 504)) {
+			t.Errorf("%s %s: got %d: %s", method, target, w.Code, w.Body)
+		}
+		if w.Code >= 400 {
+			var p struct {
+				Status int
+				Detail string
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" {
+				t.Errorf("%s %s: got %d with %q, want a problem", method, target, w.Code, w.Body)
+			}
+		}
+	})
+}

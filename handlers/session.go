@@ -1,0 +1,89 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/acitap/acitap/apic"
+)
+
+// A sessionView is the session with a fabric as JSON. What is not known is
+// null.
+type sessionView struct {
+	Name            string            `json:"name"`
+	State           apic.SessionState `json:"state"`
+	Controller      string            `json:"controller"`
+	User            string            `json:"user"`
+	APICVersion     string            `json:"apicVersion"`
+	ConnectedSince  *time.Time        `json:"connectedSince"`
+	LastFrameAt     *time.Time        `json:"lastFrameAt"`
+	LastProofOfLife *time.Time        `json:"lastProofOfLife"`
+	TokenExpiresAt  *time.Time        `json:"tokenExpiresAt"`
+	Reconnects      int64             `json:"reconnects"`
+	Resyncs         int64             `json:"resyncs"`
+	Gaps            int64             `json:"gaps"`
+	LastError       string            `json:"lastError"`
+	NextTry         *time.Time        `json:"nextTry"`
+}
+
+type sessionList struct {
+	Kind    string        `json:"kind,omitempty"` // status, on streams
+	Fabrics []sessionView `json:"fabrics"`
+}
+
+func (s *server) sessions(kind string) sessionList {
+	list := sessionList{kind, []sessionView{}}
+	for _, f := range s.hub.Sessions() {
+		list.Fabrics = append(list.Fabrics, sessionView{
+			Name: f.Name, State: f.State, Controller: f.Controller, User: f.User, APICVersion: f.Version,
+			ConnectedSince: known(f.ConnectedSince), LastFrameAt: known(f.LastFrameAt),
+			LastProofOfLife: known(f.LastProof), TokenExpiresAt: known(f.TokenExpiresAt),
+			Reconnects: f.Reconnects, Resyncs: f.Resyncs, Gaps: f.Gaps,
+			LastError: f.LastError, NextTry: known(f.NextTry),
+		})
+	}
+	return list
+}
+
+// noParams refuses the parameters of a call that has none.
+func noParams(r *http.Request) error {
+	p, err := queryParams(r)
+	if err != nil {
+		return err
+	}
+	return p.err()
+}
+
+// session is GET /session.
+func (s *server) session(w *response, r *http.Request) error {
+	if err := noParams(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, s.sessions(""))
+}
+
+type health struct {
+	Status  string `json:"status"`
+	Version string `json:"version,omitempty"`
+}
+
+// livez is GET /livez: who answers is alive.
+func (s *server) livez(w *response, r *http.Request) error {
+	if err := noParams(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, health{"alive", s.version})
+}
+
+// readyz is GET /readyz and /healthz.
+func (s *server) readyz(w *response, r *http.Request) error {
+	if err := noParams(r); err != nil {
+		return err
+	}
+	if err := s.hub.Ready(); err != nil {
+		e := refuse(http.StatusServiceUnavailable, "not ready: %v; GET /session says more", err)
+		e.retryAfter = 5
+		return e
+	}
+	return writeJSON(w, http.StatusOK, health{"ready", s.version})
+}

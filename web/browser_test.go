@@ -1,0 +1,262 @@
+package web_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/acitap/acitap/web/webtest"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+var (
+	serve = flag.String("serve", "", "serve the page with the stand-in on this `address` until the test is stopped, to look at it")
+	shots = flag.String("shots", "", "write pictures of every view into this `directory`")
+)
+
+// browser starts one Chromium for all tests of the package.
+var browser = sync.OnceValues(func() (context.Context, error) {
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		return nil, fmt.Errorf("the tests of the page need a browser, and none is installed: apt-get install chromium")
+	}
+	dir, err := os.MkdirTemp("", "acitap-browser-")
+	if err != nil {
+		return nil, err
+	}
+	opts := append([]chromedp.ExecAllocatorOption{}, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(path), chromedp.UserDataDir(dir),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", false),
+		chromedp.WSURLReadTimeout(60*time.Second))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	ended = func() { cancel(); stop(); _ = os.RemoveAll(dir) }
+	return ctx, chromedp.Run(ctx)
+})
+
+var ended = func() {}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	ended()
+	os.Exit(code)
+}
+
+// A tab is the page in a browser.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+	url string
+
+	mu       sync.Mutex
+	mistakes []string // what the console and the policy complained about
+}
+
+// open starts a tab of its own session. What the page writes to its console as an error
+// fails the test.
+func open(t *testing.T, s http.Handler, width, height int, path string) *tab {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	p := &tab{t: t, url: server.URL}
+	main, err := browser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewContext(main, chromedp.WithNewBrowserContext())
+	ctx, stop := context.WithTimeout(ctx, 90*time.Second)
+	t.Cleanup(func() { stop(); cancel() })
+	p.ctx = ctx
+	chromedp.ListenTarget(ctx, func(ev any) {
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			text := ev.ExceptionDetails.Text
+			if ev.ExceptionDetails.Exception != nil {
+				text += " " + ev.ExceptionDetails.Exception.Description
+			}
+			p.wrong(text)
+		case *runtime.EventConsoleAPICalled:
+			if ev.Type == runtime.APITypeError || ev.Type == runtime.APITypeWarning {
+				var b strings.Builder
+				for _, a := range ev.Args {
+					fmt.Fprintf(&b, "%s%s ", a.Value, a.Description)
+				}
+				p.wrong(b.String())
+			}
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == log.LevelError && ev.Entry.Source != log.SourceNetwork {
+				p.wrong(fmt.Sprint(ev.Entry.Source, ": ", ev.Entry.Text))
+			}
+		}
+	})
+	p.run(log.Enable(), runtime.Enable(), chromedp.EmulateViewport(int64(width), int64(height)),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}),
+		chromedp.Navigate(server.URL+path))
+	t.Cleanup(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, m := range p.mistakes {
+			t.Errorf("the page complains: %s", m)
+		}
+	})
+	return p
+}
+
+func (p *tab) wrong(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mistakes = append(p.mistakes, text)
+}
+
+func (p *tab) run(actions ...chromedp.Action) {
+	p.t.Helper()
+	if err := chromedp.Run(p.ctx, actions...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// js evaluates an expression.
+func js[T any](p *tab, expression string) T {
+	p.t.Helper()
+	var v T
+	if err := chromedp.Run(p.ctx, chromedp.Evaluate(expression, &v, func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) })); err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits until an expression is true.
+func (p *tab) until(expression string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(30*time.Millisecond))); err != nil {
+		var state string
+		_ = chromedp.Run(p.ctx, chromedp.Evaluate(`JSON.stringify({url: location.href, text: document.body.innerText.slice(0, 1500)})`, &state))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.t.Fatalf("waited in vain for %s: %v\nthe page: %s\nit complains: %q", expression, err, state, p.mistakes)
+	}
+}
+
+// ready waits for the page's own sign.
+func (p *tab) ready() { p.t.Helper(); p.until(`document.documentElement.classList.contains("ready")`) }
+
+func (p *tab) press(keys string) { p.t.Helper(); p.run(chromedp.KeyEvent(keys)) }
+
+func (p *tab) shot(dir, name string) {
+	p.t.Helper()
+	var b []byte
+	p.run(chromedp.CaptureScreenshot(&b))
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), b, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestServe is no test: with -serve it serves the page to look at.
+func TestServe(t *testing.T) {
+	if *serve == "" {
+		t.Log("with -args -serve 127.0.0.1:9000 this serves the page with the stand-in")
+		return
+	}
+	s := webtest.New()
+	s.Story(time.Now())
+	go s.Pour(t.Context(), 5)
+	l, err := net.Listen("tcp", *serve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("http://%s/", l.Addr())
+	t.Fatal(http.Serve(l, s)) //nolint:gosec // for looking at the page
+}
+
+// TestShots is no test either: with -shots it takes pictures of every view.
+func TestShots(t *testing.T) {
+	if *shots == "" {
+		t.Log("with -args -shots DIR this takes pictures of every view")
+		return
+	}
+	s := webtest.New()
+	s.Story(time.Now())
+	go s.Pour(t.Context(), 3)
+	for _, size := range []struct{ w, h int }{{1440, 900}, {1024, 768}, {390, 844}} {
+		p := open(t, s, size.w, size.h, "/")
+		p.ready()
+		p.until(`document.querySelectorAll(".rows > .row:not([hidden])").length > 8`)
+		for _, theme := range []string{"dark", "light"} {
+			name := func(what string) string { return fmt.Sprintf("%d-%s-%s", size.w, theme, what) }
+			p.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
+			visit := func(url, wait string) {
+				js[any](p, fmt.Sprintf("acitap.visit(%q)", url))
+				if wait != "" {
+					p.until(wait)
+				}
+				js[any](p, `new Promise((done) => setTimeout(done, 400))`)
+			}
+			visit("/", `acitap.views.events.store.length > 20`)
+			js[any](p, `acitap.views.events.redraw()`)
+			js[any](p, `new Promise((done) => setTimeout(done, 1200))`)
+			p.shot(*shots, name("events"))
+			js[any](p, `{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.cls === "fvAEPg" && r.chg?.length > 1 && r.org === "live"); e.pause("select"); e.table.select(i); e.open(e.store.rows[i]); e.table.center(i) }`)
+			p.until(`!document.querySelector("#detail").hidden`)
+			js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+			p.shot(*shots, name("detail"))
+			js[any](p, `acitap.views.events.detail.choose("history")`)
+			p.until(`document.querySelector("#detail .history")`)
+			p.shot(*shots, name("history"))
+			js[any](p, `acitap.views.events.closeDetail()`)
+			visit("/", "")
+			js[any](p, `{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.kind === "gap"); e.pause("scroll"); e.table.center(i); }`)
+			js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+			p.shot(*shots, name("gap"))
+			js[any](p, `acitap.views.events.resume()`)
+			js[any](p, `{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and object.sev'; b.input.focus(); b.input.setSelectionRange(99, 99); b.input.dispatchEvent(new Event("input")); }`)
+			p.shot(*shots, name("completion"))
+			js[any](p, `{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and sevrity == "major"'; b.submit(); }`)
+			p.until(`!document.querySelector(".filter-error").hidden`)
+			p.shot(*shots, name("error"))
+			js[any](p, `{ const b = acitap.views.events.bar; b.set(""); b.input.blur() }`)
+			visit(`/?view=objects&of=faultInst`, `acitap.views.objects.rows.length > 3`)
+			p.shot(*shots, name("objects"))
+			visit(`/?view=objects&of=fabricNode&object=topology/pod-1/node-103`, `acitap.views.objects.rows.length > 3`)
+			p.shot(*shots, name("object"))
+			visit(`/?view=subscriptions`, "")
+			p.shot(*shots, name("subscriptions"))
+			visit(`/?view=session`, `document.querySelector(".gap-list")`)
+			p.shot(*shots, name("session"))
+			visit("/", "")
+			js[any](p, `acitap.run("commands")`)
+			p.shot(*shots, name("palette"))
+			js[any](p, `{ document.querySelector("dialog").close(); acitap.run("help") }`)
+			p.shot(*shots, name("help"))
+			js[any](p, `document.querySelector("dialog").close()`)
+			if size.w == 1440 {
+				js[any](p, `{ const e = acitap.views.events; e.openRange(Date.now() - 30*60e3, Date.now() - 15*60e3) }`)
+				p.until(`acitap.views.events.range && !acitap.views.events.range.loading`)
+				js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+				p.shot(*shots, name("range"))
+			}
+		}
+	}
+}
