@@ -190,3 +190,10 @@ func (r *rig) held(classes ...string) fold {
 	}
 	return f
 }
+
+// contextWithStop is for tests outside a bubble.
+func contextWithStop(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	return ctx, cancel
+}
