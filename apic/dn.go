@@ -161,6 +161,14 @@ var rnKinds = []struct{ prefix, kind string }{
 	{"vmmp-", "vmm"}, {"dom-", "domain"}, {"user-", "user"},
 }
 
+// rnFirst is rnKinds by the first letter of the prefix.
+var rnFirst = func() (table [256][]int) {
+	for i, k := range rnKinds {
+		table[k.prefix[0]] = append(table[k.prefix[0]], i)
+	}
+	return table
+}()
+
 // PathKinds returns the names of all kinds that a [Path] may hold, each once.
 func PathKinds() []string {
 	var kinds []string
@@ -184,7 +192,11 @@ func (d DN) Path() Path {
 func (d DN) appendPath(p Path, nesting int) Path {
 	var inner []DN
 	for rn := range d.RNs() {
-		for _, k := range rnKinds {
+		if rn == "" {
+			continue
+		}
+		for _, i := range rnFirst[rn[0]] {
+			k := &rnKinds[i]
 			name, ok := strings.CutPrefix(rn, k.prefix)
 			if !ok {
 				continue

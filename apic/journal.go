@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"time"
+	"unique"
 )
 
 // A Journal keeps the timeline and its fold, the objects, and everything else
@@ -91,10 +92,6 @@ func (e *GoneError) Error() string {
 
 // Is makes every GoneError an [ErrGone].
 func (e *GoneError) Is(target error) bool { return target == ErrGone }
-
-// NewestInBatch as the place of a [Position] in a [Batch] stands for the last
-// entry that existed before the batch, which only the journal knows for sure.
-const NewestInBatch ID = -1
 
 // A Batch is what becomes durable together.
 type Batch struct {
@@ -246,4 +243,14 @@ func anyOf[T comparable](list []T, v T) bool {
 		}
 	}
 	return false
+}
+
+// Shape is the names of the attributes as one value that can be compared: sets
+// with the same names have the same shape. A journal keeps it once for all
+// objects of a kind.
+func (a Attrs) Shape() unique.Handle[string] {
+	if a.values == "" {
+		return unique.Handle[string]{}
+	}
+	return a.names
 }

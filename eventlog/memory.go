@@ -84,8 +84,7 @@ func (m *MemoryLog) Append(ctx context.Context, b *apic.Batch) ([]*apic.Entry, e
 	if err := m.failLocked(ctx); err != nil {
 		return nil, fmt.Errorf("append %d entries: %w", len(b.Entries), err)
 	}
-	before := m.bounds.Newest
-	sealed, err := seal(b.Entries, before+1)
+	sealed, err := seal(b.Entries, m.bounds.Newest+1)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +106,6 @@ func (m *MemoryLog) Append(ctx context.Context, b *apic.Batch) ([]*apic.Entry, e
 		delete(m.subscriptions, id)
 	}
 	for _, p := range b.Positions {
-		if p.At == apic.NewestInBatch {
-			p.At = before
-		}
 		m.positions[p.PositionKey] = p
 	}
 	for _, k := range b.Forget {

@@ -3,18 +3,18 @@
 export const all = [
   { id: "time", label: "Time", width: "7.4rem", about: "when acitap received it" },
   { id: "status", label: "Status", width: "6.1rem", about: "created, modified, deleted" },
-  { id: "severity", label: "Severity", width: "6.2rem", about: "of faults" },
-  { id: "class", label: "Class", width: "minmax(6rem,9rem)", about: "APIC class" },
+  { id: "severity", label: "Severity", width: "6.2rem", about: "of faults; else it stands before what changed" },
+  { id: "class", label: "Class", width: "minmax(5.6rem,8.4rem)", about: "APIC class" },
   { id: "tenant", label: "Tenant", width: "minmax(4rem,8rem)", about: "from the DN" },
   { id: "node", label: "Node", width: "4rem", about: "from the DN" },
-  { id: "dn", label: "Object", width: "minmax(9rem,1.15fr)", about: "distinguished name" },
+  { id: "dn", label: "Object", width: "minmax(12rem,1.15fr)", about: "distinguished name" },
   { id: "what", label: "What changed", width: "minmax(9rem,1.5fr)", about: "old and new values" },
   { id: "origin", label: "Origin", width: "5.6rem", about: "live, snapshot, resync" },
   { id: "fabric", label: "Fabric", width: "6rem", about: "name of the fabric" },
   { id: "id", label: "Id", width: "10rem", about: "place on the timeline" },
 ];
 
-export const usual = ["time", "status", "severity", "class", "dn", "what"];
+export const usual = ["time", "status", "class", "dn", "what"];
 const byId = new Map(all.map((c) => [c.id, c]));
 
 // chosen returns the columns that prefs name; "attr:NAME" is one of an

@@ -24,7 +24,7 @@ const first = 400; // rows for the first look
 const page = 1000; // rows of history for each reach back
 const rangeMost = 50_000;
 const spans = [[300_000, "5 min"], [900_000, "15 min"], [3_600_000, "1 h"], [6 * 3_600_000, "6 h"]];
-const compact = matchMedia("(max-width: 720px)");
+const narrow = 700; // pixels: below, a row of the list has three lines
 const kinds = { kind: "event,gap" };
 
 export class Events {
@@ -50,7 +50,6 @@ export class Events {
       status: (s) => app.status(s),
       refused: (p) => { this.connection = { state: "refused", reason: p.detail }; this.#strip(); },
     });
-    compact.addEventListener("change", () => this.redraw());
     setInterval(() => this.#tick(), 1000);
   }
 
@@ -58,7 +57,7 @@ export class Events {
 
   #build() {
     this.bar = new FilterBar($("filterbar"), {
-      label: "Filter events", placeholder: "Filter: type a field, or words to search for   /", sign: icon("filter"), vocabulary: this.app.vocabulary,
+      label: "Filter events", placeholder: "Filter, or words to search for", sign: icon("filter"), vocabulary: this.app.vocabulary,
       apply: (text) => this.app.go({ filter: text, event: this.selected }, { check: true }),
     });
     fill($("filter-tools"),
@@ -94,13 +93,14 @@ export class Events {
     this.table = new Table(this.grid, {
       label: "Events, newest last",
       count: () => this.list.length,
-      rowHeight: () => compact.matches ? 62 : 26,
+      rowHeight: () => this.compact ? 62 : 26,
       draw: (el, i) => this.#drawRow(el, i),
       onSelect: (i, e) => this.#clicked(i, e),
       onOpen: (i) => this.open(this.list.at(i)),
       onScroll: (s) => this.#scrolled(s),
     });
     this.#columns();
+    new ResizeObserver(() => this.#resized()).observe(pane);
     this.#cellTools();
     this.detail = new Detail($("detail"), {
       app: this.app,
@@ -387,7 +387,7 @@ export class Events {
     const second = Math.floor(performance.now() / 1000);
     let sum = 0;
     for (const [s, n] of this.rates) if (s >= second - 5 && s < second) sum += n;
-    return sum / 5;
+    return sum / Math.min(5, Math.max(1, second - (this.since ??= second)));
   }
 
   #connection(s) {
@@ -545,9 +545,24 @@ export class Events {
 
   // ---- The list
 
+  // #resized chooses between a table and rows of three lines, and keeps the row
+  // that is read in place.
+  #resized() {
+    const compact = $("events-pane").clientWidth < narrow;
+    if (compact === Boolean(this.compact)) return;
+    const at = this.grid.scrollTop / this.table.rowHeight;
+    this.compact = compact;
+    this.#columns();
+    this.table.changed();
+    if (!this.range && !this.store.paused) this.table.toEnd();
+    else this.grid.scrollTop = at * this.table.rowHeight;
+    if (this.table.selected >= 0) this.table.reveal(this.table.selected);
+  }
+
   #columns() {
-    this.columnList = compact.matches ? chosen(["time", "status", "severity", "class", "dn", "what"]) : chosen(prefs.columns);
-    this.grid.classList.toggle("compact", compact.matches);
+    this.columnList = this.compact ? chosen(["time", "status", "class", "dn", "what"]) : chosen(prefs.columns);
+    this.inlineSeverity = !this.columnList.some((c) => c.id === "severity");
+    this.grid.classList.toggle("compact", Boolean(this.compact));
     this.table.columns(this.columnList.map((c) => c.width).join(" "), this.columnList.map((c) => ({
       label: c.id === "time" ? `Time ${prefs.utc ? "UTC" : "local"}` : c.label, cls: c.attribute ? "attribute" : c.id,
     })));
@@ -650,6 +665,11 @@ export class Events {
 
   #drawWhat(cell, r) {
     cell.textContent = "";
+    if (r.sev && this.inlineSeverity && !(r.chg && r.chg[0][0] === "severity")) {
+      const sev = span(`sev lead ${known(r.sev)}`);
+      mark(sev, clean(r.sev), this.needle);
+      cell.append(sev, " ");
+    }
     if (!r.chg) {
       if (r.org === "resync" || r.st === "deleted") cell.append(h("span", { class: "attr" }, r.st === "deleted" ? r.org === "resync" ? "gone, found after an outage " : "gone " : "found after an outage "));
       mark(cell, clean(r.gist), this.needle);
@@ -661,7 +681,7 @@ export class Events {
       const [n, a, b] = r.chg[i];
       const name = clean(n), old = a === "" ? '""' : clean(a), fresh = b === "" ? '""' : clean(b);
       const c = span("chg");
-      const attr = span("attr"), o = span("old"), w = span(n === "severity" ? `new sev ${known(b)}` : "new");
+      const attr = span("attr"), o = span(a === "" ? "old nothing" : "old"), w = span(n === "severity" ? `new sev ${known(b)}` : "new");
       mark(attr, name, this.needle);
       mark(o, old, this.needle);
       mark(w, fresh, this.needle);
@@ -1044,9 +1064,9 @@ function bound(place) {
 
 export function gapText(g, utc) {
   const list = g.classes ?? [];
-  const what = list.length === 0 ? "Everything" : list.length > 4 ? `${list.slice(0, 3).join(", ")} and ${list.length - 3} more` : list.join(", ");
+  const what = list.length === 0 ? "everything" : list.length > 4 ? `${list.slice(0, 3).join(", ")} and ${list.length - 3} more` : list.join(", ");
   const from = time(g.from), to = time(g.to);
   const when = from && to ? ` from ${clock(from, utc, false)} to ${clock(to, utc, false)} (${duration(to - from)})` : "";
   const why = { retention: "the log no longer has them (retention)", "unknown-id": "the place belongs to another log" }[g.reason] ?? g.reason;
-  return `Gap: ${what} out of sight${when}: ${why}. ${g.healed ? "The state is whole again; what came and went in between is lost." : "The state has not been made whole."}`;
+  return `Gap${when}: ${why}. Out of sight: ${what}. ${g.healed ? "The state is whole again; what came and went in between is lost." : "The state has not been made whole."}`;
 }

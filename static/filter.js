@@ -185,3 +185,25 @@ function fieldBefore(list) {
   while (i >= 0 && (list[i].kind === "name" || list[i].text === ".")) name = list[i--].text + name;
   return name;
 }
+
+// nearest returns the name that a word is most likely a slip of, "" for none.
+export function nearest(word, names) {
+  const low = word.toLowerCase();
+  let best = "", distance = Math.floor(word.length / 3) + 1;
+  for (const n of names) {
+    const d = edits(low, n.toLowerCase());
+    if (d < distance) [best, distance] = [n, d];
+  }
+  return best;
+}
+
+function edits(a, b) {
+  if (Math.abs(a.length - b.length) > 4) return 99;
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1), next[j - 1] + 1, row[j] + 1);
+    row = next;
+  }
+  return row[b.length];
+}

@@ -2,7 +2,7 @@
 // words where the mistake is.
 
 import { announce, button, fill, h } from "./dom.js";
-import { complete, plain, search, tokens } from "./filter.js";
+import { attribute, complete, nearest, plain, search, tokens } from "./filter.js";
 
 let bars = 0;
 
@@ -91,7 +91,14 @@ export class FilterBar {
       at = [...text].slice(0, mistake.column - 1).join("").length;
       this.#paint(at);
     }
-    fill(this.error, mistake?.column ? [h("b", {}, `Column ${mistake.column}`), " ", mistake.detail] : problem.message);
+    const wrong = at >= 0 ? tokens(text).find((t) => at >= t.from && at < t.to) : null;
+    const better = wrong?.kind === "name" && /unknown name/.test(mistake.detail) ? nearest(wrong.text, this.o.vocabulary.attributes()) : "";
+    fill(this.error, mistake?.column ? [h("b", {}, `Column ${mistake.column}`), " ", mistake.detail] : problem.message,
+      better && h("button", { type: "button", class: "fix", onclick: () => {
+        this.input.value = text.slice(0, wrong.from) + attribute(better) + text.slice(wrong.to);
+        this.submit();
+        this.input.focus();
+      } }, `Use ${attribute(better)}`));
     if (at >= 0 && document.activeElement === this.input) this.input.setSelectionRange(at, at);
   }
 

@@ -17,7 +17,7 @@ const most = 10_000;
 const rank = new Map(["critical", "major", "minor", "warning", "info", "cleared"].map((s, i) => [s, i]));
 const words = new Set(rank.keys());
 const phaseRank = new Map(phases.map((p, i) => [p, i]));
-const compact = matchMedia("(max-width: 720px)");
+const narrow = 700;
 const isTime = /^\d{4}-\d\d-\d\dT/;
 
 export class Objects {
@@ -38,11 +38,11 @@ export class Objects {
     fill(el, h("div", { class: "filterrow" }, this.classButton, bar, this.about), this.summary,
       h("div", { class: "split" }, h("div", { class: "pane" }, this.grid, this.empty, this.foot), aside));
     this.bar = new FilterBar(bar, {
-      label: "Filter objects", placeholder: "Filter: object.name contains \"web\", or words to search for", sign: icon("filter"), vocabulary: app.vocabulary,
+      label: "Filter objects", placeholder: "Filter, or words to search for", sign: icon("filter"), vocabulary: app.vocabulary,
       apply: (text) => app.go({ filter: text }, { check: true }),
     });
     this.table = new Table(this.grid, {
-      label: "Objects", count: () => this.rows.length, rowHeight: () => compact.matches ? 62 : 26,
+      label: "Objects", count: () => this.rows.length, rowHeight: () => this.compact ? 62 : 26,
       draw: (row, i) => this.#draw(row, i),
       onSelect: (i, e) => { this.table.select(i); if (e.type === "click" || !aside.hidden) this.open(i); },
       onOpen: (i) => this.open(i),
@@ -55,7 +55,12 @@ export class Objects {
       filter: (c, out) => app.go({ filter: out ? exclude(app.state.filter, c) : add(app.state.filter, c) }),
     });
     this.aside = aside;
-    compact.addEventListener("change", () => this.redraw());
+    new ResizeObserver(([{ contentRect }]) => {
+      const compact = contentRect.width > 0 && contentRect.width < narrow;
+      if (compact === Boolean(this.compact)) return;
+      this.compact = compact;
+      if (this.objects) this.#arrange();
+    }).observe(this.grid.parentNode);
   }
 
   async show(state, { check = false, quiet = false } = {}) {
@@ -170,7 +175,7 @@ export class Objects {
     this.names = names;
     const width = (n) => ({ severity: "6.2rem", lc: "12rem", code: "5rem", descr: "minmax(9rem,2fr)", cause: "minmax(6rem,1fr)", id: "5rem", cur: "4rem", prev: "4rem" })[n] ?? (/Ts$|Transition$|created|Time$|Chg$/.test(n) ? "9.6rem" : "minmax(5rem,1fr)");
     const cells = [...names.map((n) => this.#column(n, n)), this.#column("dn", "Object")];
-    this.grid.classList.toggle("compact", compact.matches);
+    this.grid.classList.toggle("compact", Boolean(this.compact));
     this.table.columns([...names.map(width), "minmax(9rem,2fr)"].join(" "), cells);
     this.version = (this.version ?? 0) + 1;
   }

@@ -26,8 +26,18 @@ export class Subscriptions {
     this.fields = h("form", { class: "add-form", novalidate: true });
     this.fields.addEventListener("submit", (e) => { e.preventDefault(); this.add(); });
     this.message = h("p", { class: "form-message", role: "alert", hidden: true });
-    fill(el, h("div", { class: "add" }, h("div", { class: "add-head" }, h("h3", {}, "Add"), this.tabs), this.fields, this.message));
+    this.box = h("div", { class: "add", id: "add-subscription", hidden: true }, h("div", { class: "add-head" }, h("h3", {}, "Add"), this.tabs, h("span", { class: "push" }), button({ icon: "close", label: "Close", onclick: () => this.#open(false) })), this.fields, this.message);
+    this.opener = button({ icon: "plus", text: "Add a subscription", class: "primary", "aria-expanded": "false", "aria-controls": "add-subscription", onclick: () => this.#open(this.box.hidden) });
+    fill(el, h("p", {}, this.opener), this.box);
     this.#fields();
+  }
+
+  #open(on) {
+    if (!this.box) return;
+    this.box.hidden = !on;
+    this.opener.hidden = on;
+    this.opener.setAttribute("aria-expanded", String(on));
+    (on ? this.fields.querySelector("input") : this.opener).focus();
   }
 
   #fields() {
@@ -53,7 +63,7 @@ export class Subscriptions {
         }), list.length === 0 && h("p", { class: "hint" }, "None of the known ones. Any APIC class can be subscribed: write its name as it stands in the object browser."));
       };
       input.addEventListener("input", draw);
-      fill(this.fields, h("div", { class: "add-row" }, field("Class", input), add), field("APIC filter", text("filter", 'eq(fvTenant.name,"common")'), "optional, in APIC's own grammar"), onlyNew, picks);
+      fill(this.fields, h("div", { class: "add-row" }, field("Class", input), field("APIC filter, if any", text("filter", 'eq(fvTenant.name,"common")')), add), onlyNew, picks);
       draw();
     } else if (this.mode === "query") {
       fill(this.fields, h("div", { class: "add-row" }, field("Query", text("query", "/api/mo/uni/tn-prod.json?query-target=subtree&target-subtree-class=fvAEPg,fvBD"), "as API Inspector, Visore or the browser's address bar give it, with or without the host"), add), onlyNew);
@@ -114,7 +124,8 @@ export class Subscriptions {
     const known = list.map((s) => s.class).join();
     if (this.known !== known && this.fields && !this.fields.contains(document.activeElement)) { this.known = known; this.#fields(); }
     if (list.length === 0) {
-      fill(el, h("p", { class: "hint" }, "Nothing is subscribed yet. Pick a class above: faultInst for faults, aaaModLR for who changed what."));
+      if (this.box) this.box.hidden = !(this.opener.hidden = true);
+      fill(el, h("p", { class: "hint" }, "Nothing is subscribed yet. Pick a class: faultInst for faults, aaaModLR for who changed what."));
       return;
     }
     const focused = document.activeElement?.closest?.("[data-remove]")?.dataset.remove;
@@ -127,8 +138,8 @@ export class Subscriptions {
         h("td", { class: "dn query" }, clean(s.query ?? ""), s.error && h("div", { class: "error-text" }, clean(s.error)), s.onlyNew && h("div", { class: "hint" }, "only new")),
         h("td", { class: "num" }, count(s.objects ?? 0)), h("td", { class: "num" }, count(s.events ?? 0)),
         h("td", { class: "num" }, this.before.get(s.id)?.rate == null ? "–" : rate(this.before.get(s.id).rate)),
-        h("td", { title: time(s.lastEventAt) ? stamp(time(s.lastEventAt), prefs.utc) : "" }, ago(time(s.lastEventAt), now())),
-        h("td", { title: time(s.lastProofOfLife) ? stamp(time(s.lastProofOfLife), prefs.utc) : "" }, ago(time(s.lastProofOfLife), now())),
+        h("td", { class: "when", title: time(s.lastEventAt) ? stamp(time(s.lastEventAt), prefs.utc) : "" }, ago(time(s.lastEventAt), now())),
+        h("td", { class: "when", title: time(s.lastProofOfLife) ? stamp(time(s.lastProofOfLife), prefs.utc) : "" }, ago(time(s.lastProofOfLife), now())),
         h("td", {}, this.app.readonly ? null : button({ icon: "trash", label: `Remove ${s.class}`, onclick: () => this.remove(s), dataset: { remove: s.id } })))))),
     ), h("p", { class: "hint" }, `${plural(list.length, "subscription")}. Removing one leaves its logged events in history.`));
     if (focused) el.querySelector(`[data-remove="${CSS.escape(focused)}"]`)?.focus();

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/acitap/acitap/web/webtest"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -51,7 +52,7 @@ var browser = sync.OnceValues(func() (context.Context, error) {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	ended = func() { cancel(); stop(); _ = os.RemoveAll(dir) }
-	return ctx, chromedp.Run(ctx)
+	return ctx, chromedp.Do(ctx)
 })
 
 var ended = func() {}
@@ -88,7 +89,7 @@ func open(t *testing.T, s http.Handler, width, height int, path string) *tab {
 	ctx, stop := context.WithTimeout(ctx, 90*time.Second)
 	t.Cleanup(func() { stop(); cancel() })
 	p.ctx = ctx
-	chromedp.ListenTarget(ctx, func(ev any) {
+	err = chromedp.Listen(ctx, func(ev any) {
 		switch ev := ev.(type) {
 		case *runtime.EventExceptionThrown:
 			text := ev.ExceptionDetails.Text
@@ -97,7 +98,7 @@ func open(t *testing.T, s http.Handler, width, height int, path string) *tab {
 			}
 			p.wrong(text)
 		case *runtime.EventConsoleAPICalled:
-			if ev.Type == runtime.APITypeError || ev.Type == runtime.APITypeWarning {
+			if ev.Type == runtime.ConsoleAPICalledTypeError || ev.Type == runtime.ConsoleAPICalledTypeWarning {
 				var b strings.Builder
 				for _, a := range ev.Args {
 					fmt.Fprintf(&b, "%s%s ", a.Value, a.Description)
@@ -105,14 +106,18 @@ func open(t *testing.T, s http.Handler, width, height int, path string) *tab {
 				p.wrong(b.String())
 			}
 		case *log.EventEntryAdded:
-			if ev.Entry.Level == log.LevelError && ev.Entry.Source != log.SourceNetwork {
+			if ev.Entry.Level == log.EntryLevelError && ev.Entry.Source != log.EntrySourceNetwork {
 				p.wrong(fmt.Sprint(ev.Entry.Source, ": ", ev.Entry.Text))
 			}
 		}
 	})
-	p.run(log.Enable(), runtime.Enable(), chromedp.EmulateViewport(int64(width), int64(height)),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}),
-		chromedp.Navigate(server.URL+path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(p, log.Enable, cdp.Empty{})
+	call(p, runtime.Enable, cdp.Empty{})
+	p.media("prefers-color-scheme", "dark")
+	p.run(chromedp.EmulateViewport(int64(width), int64(height)), chromedp.Navigate(server.URL+path))
 	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -129,34 +134,55 @@ func (p *tab) wrong(text string) {
 	p.mistakes = append(p.mistakes, text)
 }
 
-func (p *tab) run(actions ...chromedp.Action) {
+func (p *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	if err := chromedp.Run(p.ctx, actions...); err != nil {
+	if err := chromedp.Do(p.ctx, actions...); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// js evaluates an expression.
+func call[P, R any](p *tab, c cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	r, err := chromedp.Call(p.ctx, c, params)
+	if err != nil {
+		p.t.Fatalf("%s: %v", c.Method, err)
+	}
+	return r
+}
+
+// media says what a media query of the page finds.
+func (p *tab) media(feature, value string) {
+	p.t.Helper()
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+}
+
+// js evaluates an expression, and waits for what it promises.
 func js[T any](p *tab, expression string) T {
 	p.t.Helper()
-	var v T
-	if err := chromedp.Run(p.ctx, chromedp.Evaluate(expression, &v, func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) })); err != nil {
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
 		p.t.Fatalf("%s: %v", expression, err)
 	}
 	return v
 }
 
+func (p *tab) do(expression string) { p.t.Helper(); js[chromedp.Void](p, expression) }
+
 // until waits until an expression is true.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
-	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(30*time.Millisecond))); err != nil {
-		var state string
-		_ = chromedp.Run(p.ctx, chromedp.Evaluate(`JSON.stringify({url: location.href, text: document.body.innerText.slice(0, 1500)})`, &state))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.t.Fatalf("waited in vain for %s: %v\nthe page: %s\nit complains: %q", expression, err, state, p.mistakes)
+	for end := time.Now().Add(15 * time.Second); ; {
+		is, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		if err == nil && is {
+			return
+		}
+		if p.ctx.Err() != nil || time.Now().After(end) {
+			state, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText.slice(0, 1500)`))
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.t.Fatalf("waited in vain for %s: %v\nthe page: %s\nit complains: %q", expression, err, state, p.mistakes)
+		}
+		time.Sleep(20 * time.Millisecond) // between two looks
 	}
 }
 
@@ -167,8 +193,10 @@ func (p *tab) press(keys string) { p.t.Helper(); p.run(chromedp.KeyEvent(keys)) 
 
 func (p *tab) shot(dir, name string) {
 	p.t.Helper()
-	var b []byte
-	p.run(chromedp.CaptureScreenshot(&b))
+	b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), b, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
@@ -206,37 +234,37 @@ func TestShots(t *testing.T) {
 		p.until(`document.querySelectorAll(".rows > .row:not([hidden])").length > 8`)
 		for _, theme := range []string{"dark", "light"} {
 			name := func(what string) string { return fmt.Sprintf("%d-%s-%s", size.w, theme, what) }
-			p.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
+			p.media("prefers-color-scheme", theme)
 			visit := func(url, wait string) {
-				js[any](p, fmt.Sprintf("acitap.visit(%q)", url))
+				p.do(fmt.Sprintf("acitap.visit(%q)", url))
 				if wait != "" {
 					p.until(wait)
 				}
-				js[any](p, `new Promise((done) => setTimeout(done, 400))`)
+				p.do(`new Promise((done) => setTimeout(done, 400))`)
 			}
 			visit("/", `acitap.views.events.store.length > 20`)
-			js[any](p, `acitap.views.events.redraw()`)
-			js[any](p, `new Promise((done) => setTimeout(done, 1200))`)
+			p.do(`acitap.views.events.redraw()`)
+			p.do(`new Promise((done) => setTimeout(done, 1200))`)
 			p.shot(*shots, name("events"))
-			js[any](p, `{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.cls === "fvAEPg" && r.chg?.length > 1 && r.org === "live"); e.pause("select"); e.table.select(i); e.open(e.store.rows[i]); e.table.center(i) }`)
+			p.do(`{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.cls === "fvAEPg" && r.chg?.length > 1 && r.org === "live"); e.pause("select"); e.table.select(i); e.open(e.store.rows[i]); e.table.center(i) }`)
 			p.until(`!document.querySelector("#detail").hidden`)
-			js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+			p.do(`new Promise((done) => setTimeout(done, 300))`)
 			p.shot(*shots, name("detail"))
-			js[any](p, `acitap.views.events.detail.choose("history")`)
+			p.do(`acitap.views.events.detail.choose("history")`)
 			p.until(`document.querySelector("#detail .history")`)
 			p.shot(*shots, name("history"))
-			js[any](p, `acitap.views.events.closeDetail()`)
+			p.do(`acitap.views.events.closeDetail()`)
 			visit("/", "")
-			js[any](p, `{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.kind === "gap"); e.pause("scroll"); e.table.center(i); }`)
-			js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+			p.do(`{ const e = acitap.views.events; const i = e.store.rows.findIndex((r) => r.kind === "gap"); e.pause("scroll"); e.table.center(i); }`)
+			p.do(`new Promise((done) => setTimeout(done, 300))`)
 			p.shot(*shots, name("gap"))
-			js[any](p, `acitap.views.events.resume()`)
-			js[any](p, `{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and object.sev'; b.input.focus(); b.input.setSelectionRange(99, 99); b.input.dispatchEvent(new Event("input")); }`)
+			p.do(`acitap.views.events.resume()`)
+			p.do(`{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and object.sev'; b.input.focus(); b.input.setSelectionRange(99, 99); b.input.dispatchEvent(new Event("input")); }`)
 			p.shot(*shots, name("completion"))
-			js[any](p, `{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and sevrity == "major"'; b.submit(); }`)
+			p.do(`{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and sevrity == "major"'; b.submit(); }`)
 			p.until(`!document.querySelector(".filter-error").hidden`)
 			p.shot(*shots, name("error"))
-			js[any](p, `{ const b = acitap.views.events.bar; b.set(""); b.input.blur() }`)
+			p.do(`{ const b = acitap.views.events.bar; b.set(""); b.input.blur() }`)
 			visit(`/?view=objects&of=faultInst`, `acitap.views.objects.rows.length > 3`)
 			p.shot(*shots, name("objects"))
 			visit(`/?view=objects&of=fabricNode&object=topology/pod-1/node-103`, `acitap.views.objects.rows.length > 3`)
@@ -246,15 +274,15 @@ func TestShots(t *testing.T) {
 			visit(`/?view=session`, `document.querySelector(".gap-list")`)
 			p.shot(*shots, name("session"))
 			visit("/", "")
-			js[any](p, `acitap.run("commands")`)
+			p.do(`acitap.run("commands")`)
 			p.shot(*shots, name("palette"))
-			js[any](p, `{ document.querySelector("dialog").close(); acitap.run("help") }`)
+			p.do(`{ document.querySelector("dialog").close(); acitap.run("help") }`)
 			p.shot(*shots, name("help"))
-			js[any](p, `document.querySelector("dialog").close()`)
+			p.do(`document.querySelector("dialog").close()`)
 			if size.w == 1440 {
-				js[any](p, `{ const e = acitap.views.events; e.openRange(Date.now() - 30*60e3, Date.now() - 15*60e3) }`)
+				p.do(`{ const e = acitap.views.events; e.openRange(Date.now() - 30*60e3, Date.now() - 15*60e3) }`)
 				p.until(`acitap.views.events.range && !acitap.views.events.range.loading`)
-				js[any](p, `new Promise((done) => setTimeout(done, 300))`)
+				p.do(`new Promise((done) => setTimeout(done, 300))`)
 				p.shot(*shots, name("range"))
 			}
 		}

@@ -115,7 +115,9 @@ func (s *Server) Story(now time.Time) {
 	for at.Before(now.Add(-3 * time.Second)) {
 		endpoint()
 	}
-	s.Session(func(x *apic.Session) { x.Gaps, x.Reconnects, x.Resyncs, x.LastError = 1, 1, 1, "socket closed by apic1 (1006)" })
+	s.Session(func(x *apic.Session) {
+		x.Gaps, x.Reconnects, x.Resyncs, x.LastError = 1, 1, 1, "socket closed by apic1 (1006)"
+	})
 }
 
 // Pour writes n events a second until ctx ends: endpoints that move and ports

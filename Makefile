@@ -1,0 +1,61 @@
+# acitap. "make test" and "make check" are what .ci/run calls.
+
+GO ?= go
+STATICCHECK = $(GO) tool -modfile=tools.mod staticcheck
+
+.PHONY: all build demo test check generate fmt fuzz bench mutants chromium
+
+all: build
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o acitap ./cmd/acitap
+
+demo:
+	$(GO) run ./cmd/acitap demo
+
+# All tests, with the race detector, which needs a C compiler. The browser tests
+# need Chromium.
+test: chromium
+	$(GO) test -race ./...
+
+# Installs the distribution's Chromium where there is none, or says what is
+# missing.
+chromium:
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing chromium for the browser tests"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else \
+		echo "the browser tests need Chromium: install your distribution's package (Debian: apt-get install chromium)" >&2; exit 1; \
+	fi
+
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) tool templ generate -path web >/dev/null 2>&1
+	@git diff --exit-code -- web || { echo "generated files are not up to date: run make generate"; exit 1; }
+
+generate:
+	$(GO) tool templ generate -path web
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+# Ten minutes for each fuzz target.
+FUZZTIME ?= 10m
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Deliberate defects, each of which some test must find.
+mutants:
+	$(GO) test -tags mutants -run TestMutants -timeout 60m -v ./apic

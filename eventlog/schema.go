@@ -1,0 +1,196 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The file, beside SQLite's own -wal and -shm of the same name, and the lock.
+const (
+	fileName = "eventlog.db"
+	lockName = "eventlog.lock"
+)
+
+// applicationID marks the file as ours ("acit"), for file(1) and for Open.
+const applicationID = 0x61636974
+
+// migrations lead from user_version i to i+1. What has been released is never
+// changed, only added to.
+var migrations = []string{schema1}
+
+// markEvery is the distance of marks in the chain of one object's events.
+const markEvery = 64
+
+// What stands in heads.state beside the id of an entry.
+const (
+	stateKept = 0 // in the table kept
+	stateLast = 1 // in the entry heads.last
+)
+
+// What stands in shape beside the number of a row of shapes.
+const (
+	shapeSame = 0  // the attributes in json are the whole object
+	shapeBare = -1 // so they are without status, childAction and rn, which belong to the message
+)
+
+// schema1 is documented for those who open the file with sqlite3: .schema
+// shows the comments, and the views timeline and current are where to begin.
+const schema1 = `
+CREATE TABLE log ( -- one row
+  origin INTEGER NOT NULL, -- the id before the first one given: the log's creation in microseconds since 1970
+  floor  INTEGER NOT NULL, -- the last id that retention took, origin at first
+  closed INTEGER NOT NULL  -- 1 when acitap ended in order; 0 while it runs and after a crash
+);
+
+CREATE TABLE words ( -- names that occur often, each once
+  word INTEGER PRIMARY KEY,
+  text TEXT NOT NULL UNIQUE -- a class, fabric, tenant, node, status or origin
+);
+
+CREATE TABLE shapes ( -- the attribute names of objects, each set once
+  shape INTEGER PRIMARY KEY, -- from 1
+  names TEXT NOT NULL UNIQUE -- a JSON array, sorted
+);
+
+CREATE TABLE entries ( -- the timeline; read it through the view of that name
+  id     INTEGER PRIMARY KEY, -- grows strictly, never used twice
+  time   INTEGER NOT NULL, -- when acitap received it, microseconds since 1970
+  class  INTEGER NOT NULL, -- words; 0 is a gap
+  nth    INTEGER NOT NULL, -- which one of its class: the difference of two counts what lies between
+  fabric INTEGER NOT NULL, -- words
+  status INTEGER, -- words; NULL for a gap, like all that follows but json
+  origin INTEGER, -- words
+  object INTEGER, -- objects, heads
+  prev   INTEGER, -- the entry before this one of the same object, 0 for none; retention may have taken it
+  mark   INTEGER, -- 1 for every 64th entry of its object: where a walk along prev can begin
+  tenant INTEGER, -- words; what the DN says, NULL where it says none
+  node   INTEGER, -- words; likewise
+  shape  INTEGER, -- the names of whole; 0: the whole object is the attributes in json; -1: they without status, childAction, rn; NULL: not known
+  whole  TEXT, -- the values of the object after the event, for deleted as it last stood: a JSON array
+  json   TEXT NOT NULL -- as sent to readers
+);
+CREATE INDEX entries_class  ON entries (class);
+CREATE INDEX entries_tenant ON entries (tenant) WHERE tenant IS NOT NULL;
+CREATE INDEX entries_node   ON entries (node) WHERE node IS NOT NULL;
+CREATE INDEX entries_mark   ON entries (object) WHERE mark = 1;
+
+CREATE TABLE objects ( -- every object that exists or that an entry tells of
+  dn     TEXT NOT NULL,
+  fabric INTEGER NOT NULL, -- words
+  object INTEGER NOT NULL, -- its number in heads, kept and entries
+  tenant INTEGER, -- words
+  node   INTEGER, -- words
+  PRIMARY KEY (dn, fabric)
+) WITHOUT ROWID;
+
+CREATE TABLE heads ( -- where the newest of each object is; small, as every event changes one row of it
+  object INTEGER PRIMARY KEY,
+  last   INTEGER NOT NULL, -- its last entry, 0 when it never had one
+  state  INTEGER, -- where its attributes are: 1 in the entry last, 0 in kept, else in the entry with that id; NULL when it does not exist
+  count  INTEGER NOT NULL -- how many entries it had
+);
+
+CREATE TABLE kept ( -- objects whose attributes no entry holds: retention took it, or there never was one
+  object INTEGER PRIMARY KEY,
+  class  INTEGER NOT NULL, -- words
+  last   INTEGER NOT NULL, -- its last event, 0 when it never had one
+  shape  INTEGER NOT NULL,
+  whole  TEXT NOT NULL
+);
+
+CREATE TABLE subscriptions (
+  id        TEXT PRIMARY KEY,
+  fabric    TEXT NOT NULL,
+  class     TEXT NOT NULL,
+  dn        TEXT NOT NULL,
+  scope     TEXT NOT NULL,
+  targets   TEXT NOT NULL, -- a JSON array of classes
+  filter    TEXT NOT NULL,
+  onlyNew   INTEGER NOT NULL,
+  createdAt INTEGER, -- microseconds since 1970, NULL for unknown
+  begun     INTEGER NOT NULL, -- 1 when its first list is in the log to the end
+  provenAt  INTEGER -- microseconds since 1970: up to then nothing was missed
+) WITHOUT ROWID;
+
+CREATE TABLE positions ( -- the places of readers
+  class     TEXT NOT NULL, -- '' for a webhook
+  consumer  TEXT NOT NULL, -- '' for the class's own queue
+  at        INTEGER NOT NULL, -- all up to this id is done with
+  taken     INTEGER NOT NULL, -- how many events it has handed out
+  updatedAt INTEGER, -- microseconds since 1970
+  PRIMARY KEY (class, consumer)
+) WITHOUT ROWID;
+
+CREATE VIEW timeline AS -- every entry in words: SELECT * FROM timeline WHERE dn = 'uni/tn-common' ORDER BY id DESC LIMIT 10
+SELECT e.id,
+       strftime('%Y-%m-%dT%H:%M:%S', e.time / 1000000, 'unixepoch') || printf('.%06dZ', e.time % 1000000) AS time,
+       (SELECT text FROM words WHERE word = e.fabric) AS fabric,
+       coalesce((SELECT text FROM words WHERE word = e.class), '(gap)') AS class,
+       json_extract(e.json, '$.dn') AS dn,
+       (SELECT text FROM words WHERE word = e.status) AS status,
+       (SELECT text FROM words WHERE word = e.origin) AS origin,
+       CASE WHEN e.shape > 0 THEN
+         (SELECT json_group_object(n.value, v.value) FROM shapes s, json_each(s.names) n, json_each(e.whole) v
+          WHERE s.shape = e.shape AND v.key = n.key)
+       WHEN e.shape = 0 THEN json_extract(e.json, '$.attributes')
+       WHEN e.shape = -1 THEN json_remove(json_extract(e.json, '$.attributes'), '$.status', '$.childAction', '$.rn')
+       END AS object,
+       e.json
+FROM entries e;
+
+CREATE VIEW current AS -- every object as it is now
+SELECT (SELECT text FROM words WHERE word = o.fabric) AS fabric,
+       (SELECT text FROM words WHERE word = coalesce(k.class, (SELECT class FROM entries WHERE id = CASE h.state WHEN 1 THEN h.last ELSE h.state END))) AS class,
+       o.dn,
+       CASE WHEN h.state = 0 THEN
+         (SELECT json_group_object(n.value, v.value) FROM shapes s, json_each(s.names) n, json_each(k.whole) v
+          WHERE s.shape = k.shape AND v.key = n.key)
+       ELSE (SELECT object FROM timeline WHERE id = CASE h.state WHEN 1 THEN h.last ELSE h.state END) END AS attributes,
+       CASE WHEN h.state = 0 THEN k.last ELSE h.last END AS last
+FROM objects o JOIN heads h ON h.object = o.object
+LEFT JOIN kept k ON h.state = 0 AND k.object = h.object
+WHERE h.state IS NOT NULL;
+`
+
+var errForeign = errors.New("is a database, but not an event log of acitap; give acitap a directory of its own")
+
+// migrate brings the file to the schema of this program. Nothing has been
+// written when it refuses.
+func migrate(c *conn, origin int64) error {
+	version, err := c.number("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	id, err := c.number("PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	tables, err := c.number("SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return err
+	}
+	known := int64(len(migrations))
+	switch {
+	case tables > 0 && id != applicationID:
+		return errForeign
+	case version > known:
+		return fmt.Errorf("was written by a newer acitap (schema %d, this one knows up to %d); run that one, or give this one another directory", version, known)
+	case version == known:
+		return nil
+	}
+	err = c.Exec("BEGIN IMMEDIATE")
+	for v := version; err == nil && v < known; v++ {
+		err = c.Exec(migrations[v])
+	}
+	if err == nil && version == 0 {
+		err = c.run("INSERT INTO log VALUES (?, ?, 1)", origin, origin)
+	}
+	if err == nil {
+		err = c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", applicationID, known))
+	}
+	if err != nil {
+		c.rollback()
+		return fmt.Errorf("bring it from schema %d to %d: %w", version, known, err)
+	}
+	return nil
+}
