@@ -34,6 +34,12 @@ const (
 	// maxRereads is how many single objects are read back at a time; when
 	// more are missing, everything is listed again.
 	maxRereads = 256
+	// secondLook is when a subscription is compared again after a failover, as
+	// controllers of a cluster follow one another with a delay.
+	secondLook = 30 * time.Second
+	// refusedAgain is how often a subscription that the APIC refuses is tried
+	// again within one session: privileges change.
+	refusedAgain = 15 * time.Minute
 	// proveEvery is how often the last proof of life is stored, for the gap
 	// after a crash.
 	proveEvery = 15 * time.Second
@@ -342,6 +348,11 @@ func (h *Hub) tick() {
 		}
 	}
 	h.twins.tick(now)
+	for _, s := range h.subs {
+		if s.refusal != nil && now.Sub(s.refusedAt) >= refusedAgain {
+			h.tryAgain(s)
+		}
+	}
 	if now.Sub(h.proven) >= proveEvery {
 		h.proven = now
 		h.storeProof()
@@ -500,16 +511,17 @@ func (h *Hub) settleObject(dn DN, list *mo, origin Origin, links []*link) bool {
 
 // The reasons of gaps on the timeline.
 const (
-	ReasonConnection = "connection-lost"     // the socket, the session, or the controller
-	ReasonRestart    = "acitap-restarted"    // acitap itself was down
-	ReasonLapsed     = "subscription-lapsed" // the APIC had dropped one subscription
-	ReasonSilent     = "subscription-silent" // it was refreshed, but not pushed
-	ReasonSwitch     = "switch-rebooted"     // pushes of switch-resident objects end with their switch
-	ReasonMissed     = "object-missed"       // a change of an object that was never told
-	ReasonReconcile  = "difference-found"    // a routine comparison found what no push had told
-	ReasonLog        = "log-took-no-entries" // the disk was full for too long
-	ReasonRetention  = "retention"           // for one reader: the log has removed what it asks for
-	ReasonUnknownID  = "unknown-id"          // for one reader: the id is of another log
+	ReasonConnection = "connection-lost"      // the socket, the session, or the controller
+	ReasonRestart    = "acitap-restarted"     // acitap itself was down
+	ReasonLapsed     = "subscription-lapsed"  // the APIC had dropped one subscription
+	ReasonSilent     = "subscription-silent"  // it was refreshed, but not pushed
+	ReasonSwitch     = "switch-rebooted"      // pushes of switch-resident objects end with their switch
+	ReasonMissed     = "object-missed"        // a change of an object that was never told
+	ReasonReconcile  = "difference-found"     // a routine comparison found what no push had told
+	ReasonRefused    = "subscription-refused" // the APIC refuses it since a new session: not healed
+	ReasonLog        = "log-took-no-entries"  // the disk was full for too long
+	ReasonRetention  = "retention"            // for one reader: the log has removed what it asks for
+	ReasonUnknownID  = "unknown-id"           // for one reader: the id is of another log
 )
 
 func (h *Hub) writeGap(classes []Class, from time.Time, reason string, healed bool) {
@@ -655,6 +667,12 @@ func (h *Hub) compared(ctx context.Context, l *link, list *listing) {
 		h.tell(k.mo, k.at, links)
 	}
 	h.then = append(h.then, s.settle)
+	if !wasActive && l.conn.failover {
+		// The new controller may have listed what was true some seconds ago.
+		time.AfterFunc(secondLook, func() {
+			h.do(h.ctx, func() { h.again(l, time.Time{}, "") }) // an error says that the hub has stopped
+		})
+	}
 	if !wasActive {
 		h.log.Info("subscription is active", "query", s.Query.String(), "objects", len(listed), "differences", differences)
 	}

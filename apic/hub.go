@@ -292,7 +292,10 @@ func (h *Hub) refused(l *link, err error) {
 	h.drop(l)
 	if !s.live() {
 		s.lose(l.proof(), ReasonConnection)
-		s.refusal, s.Error = err, err.Error()
+		s.refusal, s.Error, s.refusedAt = err, err.Error(), time.Now()
+		if !s.gapFrom.IsZero() { // nobody knows for how long
+			h.writeGap(s.classes(), s.gapFrom, ReasonRefused, false)
+		}
 		h.log.Warn("the APIC refuses a subscription", "query", s.Query.String(), "err", err)
 	}
 	s.settle()
@@ -418,6 +421,9 @@ func (h *Hub) Subscribe(ctx context.Context, q Query, onlyNew bool) (Subscriptio
 	err := h.do(ctx, func() {
 		up = len(h.conns) > 0
 		if s = h.subs[id]; s != nil {
+			if s.refusal != nil { // whoever asks again wants to know
+				h.tryAgain(s)
+			}
 			close(durable)
 			return
 		}
@@ -450,7 +456,7 @@ func (h *Hub) Subscribe(ctx context.Context, q Query, onlyNew bool) (Subscriptio
 	}
 	timer := time.NewTimer(subscribeWait)
 	defer timer.Stop()
-	for waiting := up && created; waiting; {
+	for waiting := up; waiting; {
 		changed := h.SessionChanged()
 		select {
 		case <-s.settled:
@@ -476,6 +482,17 @@ func (h *Hub) Subscribe(ctx context.Context, q Query, onlyNew bool) (Subscriptio
 		return Subscription{}, false, fmt.Errorf("%w: %w", ErrUnprocessable, refusal)
 	}
 	return h.complete(ctx, view), created, nil
+}
+
+// tryAgain makes a subscription anew that the APIC had refused.
+func (h *Hub) tryAgain(s *subscription) {
+	if len(s.links) > 0 || len(h.conns) == 0 {
+		return
+	}
+	s.refusal, s.settled = nil, make(chan struct{})
+	for _, c := range h.conns {
+		h.link(s, c)
+	}
 }
 
 // Unsubscribe ends subscriptions by id; what they alone held leaves the
@@ -515,6 +532,9 @@ func (h *Hub) Unsubscribe(ctx context.Context, ids ...string) error {
 }
 
 func (h *Hub) end(s *subscription) {
+	if !s.gapFrom.IsZero() { // nobody will compare any more
+		h.writeGap(s.classes(), s.gapFrom, s.gapReason, false)
+	}
 	for _, l := range slices.Clone(s.links) {
 		h.drop(l)
 	}
@@ -583,7 +603,7 @@ func (h *Hub) complete(ctx context.Context, v Subscription) Subscription {
 	v.Objects = h.mirror.count(v.Query)
 	for _, c := range v.Classes {
 		if q := h.line.queue(PositionKey{Class: c}); q != nil {
-			if n, err := h.line.count(ctx, c, q.place().At); err == nil {
+			if n, err := q.pending(ctx); err == nil {
 				v.Pending += n
 			}
 		}

@@ -138,6 +138,7 @@ func (h *Hub) keepSession(ctx context.Context) {
 	}
 	refusals := 0
 	sessions := 0
+	var before *health
 	for ctx.Err() == nil {
 		best := controllers[0]
 		for _, c := range controllers[1:] {
@@ -162,6 +163,8 @@ func (h *Hub) keepSession(ctx context.Context) {
 		began := time.Now()
 		c, err := h.open(ctx, best.url)
 		if err == nil {
+			c.failover = before != nil && before != best
+			before = best
 			refusals = 0
 			if sessions++; sessions > 1 {
 				h.metrics.reconnects.Inc()

@@ -75,9 +75,10 @@ func (l *link) begin() {
 // are guarded by the hub's lock.
 type subscription struct {
 	Subscription
-	links   []*link // one, or two while one session takes over from another
-	settled chan struct{}
-	refusal error // why the APIC refuses it for good
+	links     []*link // one, or two while one session takes over from another
+	settled   chan struct{}
+	refusal   error // why the APIC refuses it for good
+	refusedAt time.Time
 
 	gapFrom   time.Time // begin of what was out of sight, zero when nothing is
 	gapReason string

@@ -21,10 +21,22 @@ type queue struct {
 	rested  time.Time // when its place was last stored although it handed out nothing
 	ahead   []*Entry  // read from the log ahead of need, all above at
 
+	// What is known of pending, so that a deep queue is not counted at each
+	// question: below events above at and at most upto, -1 when unknown.
+	below   int64
+	upto    ID
+	counted time.Time
+
 	durable Position      // what the journal has
 	saving  chan struct{} // closed when the write under way has ended, nil when there is none
-	era     uint64        // grows when a write failed and the queue fell back
-	failed  error         // why it last did
+	era     *era          // of what is taken now
+}
+
+// An era is the time between two failed writes of a queue's place. What was
+// taken in it is done with as far as it was durable when the era ended.
+type era struct {
+	failed  error // why it ended; nil while it lasts
+	durable ID    // where the queue fell back to
 }
 
 // readAhead is how many events a queue reads at once when it has fallen behind
@@ -61,12 +73,17 @@ func (q *queue) peekLocked(ctx context.Context, limit int) ([]*Entry, error) {
 type take struct {
 	events []*Entry
 	from   ID     // the queue's place before
-	era    uint64 // of the queue
+	era    *era   // of the queue
 }
 
 // takeLocked moves the queue behind its next events, at most limit.
 func (q *queue) takeLocked(events []*Entry) take {
 	t := take{events: events, from: q.at, era: q.era}
+	for _, e := range events {
+		if q.below > 0 && e.ID <= q.upto {
+			q.below--
+		}
+	}
 	if len(events) > 0 {
 		q.at = events[len(events)-1].ID
 		q.taken += int64(len(events))
@@ -77,7 +94,7 @@ func (q *queue) takeLocked(events []*Entry) take {
 
 // moveLocked puts the queue at a place.
 func (q *queue) moveLocked(at ID) {
-	q.at, q.ahead, q.movedAt = at, nil, Now()
+	q.at, q.ahead, q.movedAt, q.below = at, nil, Now(), -1
 }
 
 // commit makes the queue's place durable, at least up to id. Callers share
@@ -85,14 +102,16 @@ func (q *queue) moveLocked(at ID) {
 // all. When a write fails the queue falls back to what is durable, and every
 // caller who took since then gets the error: nothing is lost by it, and nothing
 // handed out twice.
-func (q *queue) commit(ctx context.Context, id ID, era uint64) error {
+func (q *queue) commit(ctx context.Context, id ID, taken *era) error {
 	q.mu.Lock()
 	for {
 		switch {
-		case q.era != era:
-			err := q.failed
+		case taken.failed != nil:
 			q.mu.Unlock()
-			return err
+			if id <= taken.durable {
+				return nil
+			}
+			return taken.failed
 		case q.durable.At >= id:
 			q.mu.Unlock()
 			return nil
@@ -113,9 +132,9 @@ func (q *queue) commit(ctx context.Context, id ID, era uint64) error {
 		if err == nil {
 			q.durable = p
 		} else {
-			q.at, q.taken, q.ahead = q.durable.At, q.durable.Taken, nil
-			q.era++
-			q.failed = err
+			q.at, q.taken, q.ahead, q.below = q.durable.At, q.durable.Taken, nil, -1
+			q.era.failed, q.era.durable = err, q.durable.At
+			q.era = new(era)
 		}
 		q.saving = nil
 		close(done)
@@ -126,7 +145,7 @@ func (q *queue) commit(ctx context.Context, id ID, era uint64) error {
 // lies in between, which the next answer is to name.
 func (q *queue) rest(ctx context.Context, newest ID) error {
 	at := q.place().At
-	n, err := q.line.count(ctx, q.key.Class, at)
+	n, err := q.pending(ctx)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -140,8 +159,8 @@ func (q *queue) rest(ctx context.Context, newest ID) error {
 	}
 	// Events above newest may have come since it was counted; none of them is
 	// at or below it.
-	q.at = newest
-	era := q.era
+	q.at, q.below, q.upto = newest, 0, newest
+	now := q.era
 	due := time.Since(q.rested) >= restEvery
 	if due {
 		q.rested = time.Now()
@@ -150,7 +169,38 @@ func (q *queue) rest(ctx context.Context, newest ID) error {
 	if !due {
 		return nil
 	}
-	return q.commit(ctx, newest, era)
+	return q.commit(ctx, newest, now)
+}
+
+// recountEvery bounds how often a queue that retention has overtaken is
+// counted anew.
+const recountEvery = 10 * time.Second
+
+// pending returns how many events the queue has still to hand out. Only what
+// has left the ring since the last question is counted in the log.
+func (q *queue) pending(ctx context.Context) (int64, error) {
+	q.mu.Lock()
+	at, below, upto, counted := q.at, q.below, q.upto, q.counted
+	q.mu.Unlock()
+	floor := q.line.journal.Bounds().Floor
+	gone := at < floor
+	if gone && time.Since(counted) >= recountEvery {
+		below = -1
+	}
+	from := max(upto, at)
+	if below < 0 {
+		below, from = 0, max(at, floor)
+	}
+	n, horizon, err := q.line.count(ctx, q.key.Class, from)
+	if err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.at == at { // nobody took meanwhile: what is below the ring is known now
+		q.below, q.upto, q.counted = below+n.older, max(horizon, from), time.Now()
+	}
+	return below + n.older + n.ring, nil
 }
 
 // restEvery is how often the place of a quiet queue is stored: far more often

@@ -223,10 +223,10 @@ func (q *queue) ack(ctx context.Context, id ID) error {
 		n++
 	}
 	q.ahead = q.ahead[n:]
-	q.at, q.movedAt = id, Now()
-	era := q.era
+	q.at, q.movedAt, q.below = id, Now(), -1
+	now := q.era
 	q.mu.Unlock()
-	return q.commit(ctx, id, era)
+	return q.commit(ctx, id, now)
 }
 
 // openQueues returns the queues of the classes that are subscribed, sorted by
@@ -319,7 +319,7 @@ func (h *Hub) PendingEvents(ctx context.Context, classes []Class, consumer strin
 			}
 		}
 		found = true
-		pending, err := h.line.count(ctx, c, q.place().At)
+		pending, err := q.pending(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -359,7 +359,7 @@ func (h *Hub) Consumers(ctx context.Context, classes []Class) ([]Consumer, error
 	h.line.mu.RUnlock()
 	for _, q := range queues {
 		p := q.place()
-		n, err := h.line.count(ctx, p.Class, p.At)
+		n, err := q.pending(ctx)
 		if err != nil {
 			return nil, err
 		}

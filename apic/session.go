@@ -67,6 +67,8 @@ type conn struct {
 	client *client
 	ws     *websocket.Conn
 	since  time.Time
+	// failover says that the session before was another controller's.
+	failover bool
 
 	alive  moment // the last moment up to which the socket is proven to carry frames
 	heard  moment // the last frame
@@ -576,6 +578,12 @@ func (c *conn) work(ctx context.Context) error {
 
 func (c *conn) carryOut(ctx context.Context, t *task) error {
 	l := t.link
+	c.h.mu.Lock()
+	dropped := l.dropped
+	c.h.mu.Unlock()
+	if dropped && t.kind != readObject {
+		return nil
+	}
 	switch t.kind {
 	case readObject:
 		a, err := c.client.get(ctx, "read "+string(t.dn), Query{DN: t.dn}.String())
@@ -631,7 +639,9 @@ func (c *conn) list(ctx context.Context, l *link) error {
 	var held int
 	var active bool
 	err := c.h.do(ctx, func() {
-		l.begin()
+		if !l.listing || l.spilt { // else it keeps since it was made, or since a list that failed
+			l.begin()
+		}
 		held = c.h.mirror.count(l.sub.Query)
 		active = l.active
 	})

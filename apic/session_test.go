@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
+	"log"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -230,7 +232,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	fabric := apicsim.New(apicsim.Options{})
 	defer fabric.Close()
 	server := httptest.NewUnstartedServer(fabric.Controller(0))
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
 	controller, _ := url.Parse(server.URL)
@@ -438,6 +440,68 @@ func TestHollowController(t *testing.T) {
 			if s.State != apic.Active {
 				t.Errorf("%s is %s: %s", s.Query, s.State, s.Error)
 			}
+		}
+	})
+}
+
+// A controller answers the subscription late and lists what was true a while
+// ago; what it pushed before the answer must not be lost.
+func TestFramesBeforeTheAnswerOverAStaleList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, apicsim.Options{})
+		time.Sleep(time.Minute)
+		c := r.fabric.Controller(0)
+		c.Stale(15 * time.Second)
+		c.DelayAnswer(&apicsim.SlowAnswer{Match: "subscription=yes", Count: 1, Delay: 5 * time.Second})
+		time.AfterFunc(2*time.Second, func() { r.fabric.Create("fvTenant", "uni/tn-early", nil) })
+		r.subscribe("/api/class/fvTenant.json")
+		time.Sleep(5 * time.Second)
+		if r.held("fvTenant")["uni/tn-early"] == nil {
+			t.Error("what was pushed before the answer is lost")
+		}
+	})
+}
+
+// Near the end of a session's life a second one opens beside it, and for a
+// while both tell everything, each in its own time.
+func TestRollOverTellsEverythingOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, apicsim.Options{MaximumLifetime: 4 * time.Minute})
+		r.subscribe("/api/class/fvTenant.json")
+		snapshot := len(r.entries())
+		n := 0
+		for began := time.Now(); time.Since(began) < 12*time.Minute; time.Sleep(200 * time.Millisecond) {
+			r.fabric.Batch(func(tx *apicsim.Tx) error {
+				for range 4 {
+					n++
+					tx.Modify("uni/tn-common", map[string]string{"descr": []string{"a", "b"}[n%2]})
+				}
+				return nil
+			})
+		}
+		r.quiet()
+		if logins := len(r.fabric.Logins()); logins < 3 {
+			t.Fatalf("%d logins: no session took over", logins)
+		}
+		told := 0
+		last := ""
+		for _, e := range r.entries()[snapshot:] {
+			if e.Gap != nil {
+				t.Errorf("a gap, and nothing was out of sight: %s", e.JSON)
+				continue
+			}
+			told++
+			if d := e.Event.Attributes.Get("descr"); d == last {
+				t.Errorf("told %q twice, at %s", d, e.Event.Time)
+			} else {
+				last = d
+			}
+			if e.Event.Origin != apic.Live {
+				t.Errorf("origin is %s", e.Event.Origin)
+			}
+		}
+		if told != n {
+			t.Errorf("%d changes were told, want each of %d once", told, n)
 		}
 	})
 }

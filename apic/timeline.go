@@ -184,20 +184,23 @@ func (l *classLine) firstAfter(id ID) int {
 	return sort.Search(len(l.events), func(i int) bool { return l.events[i].ID > id })
 }
 
-// count returns how many events of a class stand above a place.
-func (t *timeline) count(ctx context.Context, c Class, after ID) (int64, error) {
+// counts are events of a class: in the log below the ring, and in the ring.
+type counts struct{ older, ring int64 }
+
+// count returns how many events of a class stand above a place, and up to
+// where the older ones go.
+func (t *timeline) count(ctx context.Context, c Class, after ID) (n counts, horizon ID, err error) {
 	t.mu.RLock()
-	floor := t.floor
-	var n int64
+	horizon = t.floor
 	if l := t.class[c]; l != nil {
-		n = int64(len(l.events) - l.firstAfter(after))
+		n.ring = int64(len(l.events) - l.firstAfter(after))
 	}
 	t.mu.RUnlock()
-	if after >= floor {
-		return n, nil
+	if after >= horizon {
+		return n, horizon, nil
 	}
-	older, err := t.journal.Count(ctx, c, after, floor)
-	return older + n, err
+	n.older, err = t.journal.Count(ctx, c, after, horizon)
+	return n, horizon, err
 }
 
 // bounds are those of the journal, up to what readers may see.
@@ -264,7 +267,7 @@ func (t *timeline) addQueueLocked(p Position) *queue {
 	if q, ok := t.queues[p.PositionKey]; ok {
 		return q
 	}
-	q := &queue{key: p.PositionKey, line: t, at: p.At, durable: p, taken: p.Taken, movedAt: p.UpdatedAt}
+	q := &queue{key: p.PositionKey, line: t, at: p.At, durable: p, taken: p.Taken, movedAt: p.UpdatedAt, below: -1, era: new(era)}
 	t.queues[p.PositionKey] = q
 	return q
 }
