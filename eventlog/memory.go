@@ -159,14 +159,14 @@ func (m *MemoryLog) dropLocked(n int) {
 }
 
 // Forget removes the entries up to id, as retention does.
-func (m *MemoryLog) Forget(upTo apic.ID) {
+func (m *MemoryLog) Forget(id apic.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dropLocked(search(m.entries, upTo))
+	m.dropLocked(upTo(m.entries, id))
 }
 
-// search returns how many entries have an id up to the given one.
-func search(entries []*apic.Entry, id apic.ID) int {
+// upTo returns how many entries have an id up to the given one.
+func upTo(entries []*apic.Entry, id apic.ID) int {
 	return sort.Search(len(entries), func(i int) bool { return entries[i].ID > id })
 }
 
@@ -210,7 +210,7 @@ func (m *MemoryLog) part(after, until apic.ID) ([]*apic.Entry, error) {
 	if until <= 0 {
 		until = m.bounds.Newest
 	}
-	from, to := search(m.entries, after), search(m.entries, until)
+	from, to := upTo(m.entries, after), upTo(m.entries, until)
 	return m.entries[from:max(from, to):max(from, to)], nil
 }
 

@@ -70,6 +70,7 @@ type server struct {
 	origins *http.CrossOriginProtection
 	routes  *chi.Mux
 	ids     requestIDs
+	current status
 }
 
 // New returns the handler of all routes. It starts nothing.

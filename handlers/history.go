@@ -304,10 +304,9 @@ func writeLines(w *response, entries []*apic.Entry, include bool) error {
 
 // parts writes a long body part by part, each under a deadline of its own.
 type parts struct {
-	w    *response
-	c    *http.ResponseController
-	buf  []byte
-	size int
+	w   *response
+	c   *http.ResponseController
+	buf []byte
 }
 
 const partSize = 64 << 10

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"sync"
@@ -83,7 +84,7 @@ func (l *limits) enterStream() (leave func(), err error) {
 func caller(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || host == "" {
-		return cmpOr(r.RemoteAddr, "unknown") // an in-memory network
+		return cmp.Or(r.RemoteAddr, "unknown") // an in-memory network
 	}
 	return host
 }

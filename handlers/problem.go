@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,7 +108,7 @@ func explain(err error) problem {
 	if e, ok := errors.AsType[*apic.Error](err); ok {
 		p.APIC = &apicWords{e.Code, e.Text}
 		p.Status = http.StatusBadGateway
-		p.Detail = fmt.Sprintf("the APIC refused: %s; try again, and look at /session for the state of its session", cmpOr(e.Text, http.StatusText(e.HTTPStatus)))
+		p.Detail = fmt.Sprintf("the APIC refused: %s; try again, and look at /session for the state of its session", cmp.Or(e.Text, http.StatusText(e.HTTPStatus)))
 	}
 	var wrong mistakes
 	if e, ok := errors.AsType[*refusal](err); ok {

@@ -93,13 +93,6 @@ func (s *server) serve(rw http.ResponseWriter, r *http.Request) {
 	s.routes.ServeHTTP(w, r)
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // recover turns a panic into an answer and a line in the log.
 func (s *server) recover(w *response, r *http.Request) {
 	p := recover()

@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/acitap/acitap/apic"
-	"github.com/acitap/acitap/apicsim"
 	"github.com/acitap/acitap/handlers"
 )
 
@@ -465,10 +461,3 @@ func TestLogStuck(t *testing.T) {
 		}
 	})
 }
-
-var (
-	_ = apicsim.Options{}
-	_ = slices.Contains[[]int]
-	_ = http.StatusOK
-	_ = time.Second
-)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/acitap/acitap/apic"
@@ -43,6 +44,42 @@ func (s *server) sessions(kind string) sessionList {
 		})
 	}
 	return list
+}
+
+// A status is what streams tell of the sessions, made once for all of them.
+type status struct {
+	mu      sync.Mutex      // guards all below
+	changed <-chan struct{} // of the hub, taken before the sessions were read; nil at first
+	body    []byte
+	told    string // the body without what moves all the time
+	version uint64 // grows when told changes
+}
+
+// status returns the sessions as streams tell them, the version of what it
+// says, and a channel that is closed when it may say something else.
+func (s *server) status() (body []byte, version uint64, changed <-chan struct{}) {
+	c := &s.current
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.changed:
+	default:
+		if c.changed != nil {
+			return c.body, c.version, c.changed
+		}
+	}
+	c.changed = s.hub.SessionChanged() // first, so that no change is missed
+	list := s.sessions("status")
+	c.body = marshal(list)
+	for i := range list.Fabrics {
+		f := &list.Fabrics[i]
+		f.LastFrameAt, f.LastProofOfLife, f.TokenExpiresAt = nil, nil, nil
+	}
+	if told := string(marshal(list)); told != c.told {
+		c.told = told
+		c.version++
+	}
+	return c.body, c.version, c.changed
 }
 
 // noParams refuses the parameters of a call that has none.

@@ -13,16 +13,19 @@ import (
 // A wire writes one stream in its form. What it is given it gathers; flush
 // sends it. Its caller is the stream's goroutine, alone.
 type wire interface {
-	// begin sends the first bytes. at is the place that the stream begins
-	// behind, and is told only if it can be resumed from.
-	begin(at apic.ID, resumable bool)
+	// begin is the first message, with the status of the session. at is the
+	// place that the stream begins behind, and is told only if it can be resumed
+	// from.
+	begin(status []byte, at apic.ID, resumable bool)
 	entry(e *apic.Entry)
 	// lost tells of what the log can no longer give. The stream goes on behind
 	// the place at.
 	lost(gap lostGap, at apic.ID)
 	status(body []byte)
-	// beat says that the stream lives, and that nothing up to at is missing.
-	beat(at apic.ID)
+	// beat says that the stream lives.
+	beat()
+	// place says that nothing up to at is missing, if the reader does not know.
+	place(at apic.ID, status []byte)
 
 	contentType() string
 	buffered() int
@@ -97,13 +100,16 @@ func (s *sse) contentType() string { return "text/event-stream" }
 // begin tells the place before anything has happened: a browser whose
 // connection breaks before the first event would otherwise come back without
 // a Last-Event-ID, begin at a later now, and miss what came in between.
-// An id: alone moves its place and dispatches nothing.
-func (s *sse) begin(at apic.ID, resumable bool) {
+//
+// The place stands with the status. By the HTML standard an id: alone would do,
+// and dispatch nothing; but there are clients that make an empty event of it
+// (tmaxmax/go-sse does).
+func (s *sse) begin(status []byte, at apic.ID, resumable bool) {
 	s.buf = append(s.buf, "retry: 2000\n"...)
 	if resumable {
 		s.id(at)
 	}
-	s.buf = append(s.buf, '\n')
+	s.status(status)
 }
 
 func (s *sse) id(id apic.ID) {
@@ -140,16 +146,14 @@ func (s *sse) status(body []byte) {
 	s.data(body)
 }
 
-// beat is a comment, for proxies and for clients that watch for silence. When
-// the stream has passed events that its selector does not admit it tells the
-// place too: otherwise a reader that comes back after hours would ask for one
-// that retention has taken, and be told of a loss that never was.
-func (s *sse) beat(at apic.ID) {
-	s.buf = append(s.buf, ": alive\n"...)
+// beat is a comment, for proxies and for clients that watch for silence.
+func (s *sse) beat() { s.buf = append(s.buf, ": alive\n\n"...) }
+
+func (s *sse) place(at apic.ID, status []byte) {
 	if at > s.told {
 		s.id(at)
+		s.status(status)
 	}
-	s.buf = append(s.buf, '\n')
 }
 
 // lines writes an object a line.
@@ -161,8 +165,9 @@ func (l *lines) line(b []byte) {
 	l.buf = append(append(l.buf, b...), '\n')
 }
 
-func (l *lines) begin(apic.ID, bool)       {}
-func (l *lines) entry(e *apic.Entry)       { l.line(entryJSON(e, l.include)) }
-func (l *lines) lost(g lostGap, _ apic.ID) { l.line(marshal(g)) }
-func (l *lines) status(body []byte)        { l.line(body) }
-func (l *lines) beat(apic.ID)              { l.line(nil) }
+func (l *lines) begin(status []byte, _ apic.ID, _ bool) { l.line(status) }
+func (l *lines) entry(e *apic.Entry)                    { l.line(entryJSON(e, l.include)) }
+func (l *lines) lost(g lostGap, _ apic.ID)              { l.line(marshal(g)) }
+func (l *lines) status(body []byte)                     { l.line(body) }
+func (l *lines) beat()                                  { l.line(nil) }
+func (l *lines) place(apic.ID, []byte)                  {} // a line has its place as an event, or not at all

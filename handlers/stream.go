@@ -23,6 +23,7 @@ type stream struct {
 	narrow apic.Narrow
 	at     apic.ID // all up to it was written or is not for this reader
 	wire   wire
+	placed time.Time // when the reader was last told at, other than by an event
 }
 
 // stream is GET /events/stream and GET /events/{class}/stream.
@@ -78,8 +79,7 @@ func (s *server) stream(w *response, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	st.wire.begin(st.at, resumable)
-	if err := st.run(r.Context()); err != nil && r.Context().Err() == nil {
+	if err := st.run(r.Context(), resumable); err != nil && r.Context().Err() == nil {
 		s.log.DebugContext(r.Context(), "stream ended", "request", w.id, "id", st.at, "err", err)
 		panic(http.ErrAbortHandler) // the reader is to see a broken stream, and come back
 	}
@@ -111,9 +111,10 @@ func (p *params) lastEventID(r *http.Request) (apic.ID, bool) {
 }
 
 // run writes the stream until its reader or the service ends it.
-func (st *stream) run(ctx context.Context) error {
-	changed := st.hub.SessionChanged() // before the state is read, so that no change is missed
-	st.wire.status(marshal(st.server.sessions("status")))
+func (st *stream) run(ctx context.Context, resumable bool) error {
+	_, told, changed := st.server.status()
+	st.wire.begin(marshal(st.server.sessions("status")), st.at, resumable)
+	st.placed = time.Now()
 	if err := st.wire.flush(); err != nil {
 		return err
 	}
@@ -130,14 +131,18 @@ func (st *stream) run(ctx context.Context) error {
 		select {
 		case <-st.hub.Grown(st.at):
 		case <-changed:
-			changed = st.hub.SessionChanged()
-			st.wire.status(marshal(st.server.sessions("status")))
+			var body []byte
+			before := told
+			if body, told, changed = st.server.status(); told == before {
+				continue
+			}
+			st.wire.status(body)
 			if err := st.wire.flush(); err != nil {
 				return err
 			}
 			beat.Reset(heartbeat)
 		case <-beat.C:
-			st.wire.beat(st.at)
+			st.beat()
 			if err := st.wire.flush(); err != nil {
 				return err
 			}
@@ -146,6 +151,20 @@ func (st *stream) run(ctx context.Context) error {
 			linger(ctx)
 			return nil
 		}
+	}
+}
+
+// placeEvery is how often a stream whose events are all for others tells its
+// place: a reader that comes back after hours would else ask for one that
+// retention has taken, and be told of a loss that never was.
+const placeEvery = time.Minute
+
+func (st *stream) beat() {
+	st.wire.beat()
+	if time.Since(st.placed) >= placeEvery {
+		st.placed = time.Now()
+		body, _, _ := st.server.status()
+		st.wire.place(st.at, body)
 	}
 }
 
@@ -187,7 +206,7 @@ func (st *stream) catchUp(ctx context.Context) (wrote bool, err error) {
 		// A long way through the log with few events for this reader must not look
 		// like silence.
 		if time.Since(began) >= heartbeat {
-			st.wire.beat(st.at)
+			st.beat()
 		}
 		if st.wire.buffered() > 0 {
 			if err := st.wire.flush(); err != nil {

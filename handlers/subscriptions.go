@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -217,7 +218,7 @@ func (s *server) subscribe(w *response, r *http.Request, queries []apic.Query, o
 		return writeJSON(w, status, list)
 	}
 	one := list.Subscriptions[0]
-	w.Header().Set("Location", "/subscriptions/"+cmpOr(string(one.Class), anyClass)+"/"+one.ID)
+	w.Header().Set("Location", "/subscriptions/"+cmp.Or(string(one.Class), anyClass)+"/"+one.ID)
 	return writeJSON(w, status, one)
 }
 
@@ -227,7 +228,7 @@ func refusedQuery(q apic.Query, err error) error {
 	words, asked := errors.AsType[*apic.Error](err)
 	switch {
 	case errors.Is(err, apic.ErrUnprocessable) && asked:
-		e = refuse(http.StatusUnprocessableEntity, "the APIC refuses to subscribe %s: %s; check the names of class and attributes, and what its user may read", q, cmpOr(words.Text, http.StatusText(words.HTTPStatus)))
+		e = refuse(http.StatusUnprocessableEntity, "the APIC refuses to subscribe %s: %s; check the names of class and attributes, and what its user may read", q, cmp.Or(words.Text, http.StatusText(words.HTTPStatus)))
 	case errors.Is(err, apic.ErrUnprocessable) && q.Class.Statistics():
 		e = refuse(http.StatusUnprocessableEntity, "%s is a statistics class, and an APIC never pushes for those: read it from the APIC itself at intervals", q.Class)
 	case errors.Is(err, apic.ErrLimit):

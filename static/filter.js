@@ -44,7 +44,17 @@ export function conditions(text) {
   return out.filter(Boolean);
 }
 
-const negated = (c) => c.includes(" != ") ? c.replace(" != ", " == ") : c.includes(" == ") && !c.startsWith("(") ? c.replace(" == ", " != ") : `not ${c}`;
+// negated writes the opposite of one condition.
+function negated(c) {
+  const list = tokens(c);
+  const operators = list.filter((t) => t.text === "==" || t.text === "!=");
+  if (list[0]?.kind === "name" && operators.length === 1 && !list.some((t) => t.kind === "word" || t.text === "(")) {
+    const at = operators[0];
+    return c.slice(0, at.from) + (at.text === "==" ? "!=" : "==") + c.slice(at.to);
+  }
+  const inner = /^not \((.*)\)$/s.exec(c);
+  return inner && conditions(c)?.length === 1 ? inner[1] : `not (${c})`;
+}
 
 // add joins a condition to a filter by and. One that stands there already is
 // not added again, and its opposite is taken away.
@@ -60,8 +70,7 @@ export function add(text, condition) {
 
 // exclude joins the opposite of a condition.
 export function exclude(text, condition) {
-  const simple = conditions(condition)?.length === 1 && !condition.startsWith("not ");
-  return add(text, simple ? negated(condition) : `not (${condition})`);
+  return add(text, conditions(condition)?.length === 1 && !/^\(.*\)$/s.test(condition) ? negated(condition) : `not ${/^\(.*\)$/s.test(condition) ? condition : `(${condition})`}`);
 }
 
 // plain reports whether a text is words to search for rather than an

@@ -18,6 +18,7 @@ import (
 	"github.com/acitap/acitap/web/webtest"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -69,6 +70,7 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 	url string
+	s   *webtest.Server
 
 	mu       sync.Mutex
 	mistakes []string // what the console and the policy complained about
@@ -76,11 +78,11 @@ type tab struct {
 
 // open starts a tab of its own session. What the page writes to its console as an error
 // fails the test.
-func open(t *testing.T, s http.Handler, width, height int, path string) *tab {
+func open(t *testing.T, s *webtest.Server, width, height int, path string) *tab {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	p := &tab{t: t, url: server.URL}
+	p := &tab{t: t, url: server.URL, s: s}
 	main, err := browser()
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +179,7 @@ func (p *tab) until(expression string) {
 			return
 		}
 		if p.ctx.Err() != nil || time.Now().After(end) {
-			state, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText.slice(0, 1500)`))
+			state, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText.replace(/\s+/g, " ").slice(0, 700)`))
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.t.Fatalf("waited in vain for %s: %v\nthe page: %s\nit complains: %q", expression, err, state, p.mistakes)
@@ -189,6 +191,17 @@ func (p *tab) until(expression string) {
 // ready waits for the page's own sign.
 func (p *tab) ready() { p.t.Helper(); p.until(`document.documentElement.classList.contains("ready")`) }
 
+// key presses one key after the other, as a shortcut: what the page does with
+// the press decides whether a character comes of it, as it is with a keyboard.
+func (p *tab) key(keys string) {
+	p.t.Helper()
+	for _, k := range keys {
+		call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(k), Text: string(k)})
+		call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: string(k)})
+	}
+}
+
+// press types.
 func (p *tab) press(keys string) { p.t.Helper(); p.run(chromedp.KeyEvent(keys)) }
 
 func (p *tab) shot(dir, name string) {

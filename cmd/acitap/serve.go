@@ -66,7 +66,13 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	}
 	defer listener.Close()
 
-	journal := eventlog.Memory(eventlog.Options{Logger: log, Registerer: registry})
+	journal, err := eventlog.Open(ctx, eventlog.Options{
+		Dir: s.DataDir, Retention: s.Retention, RetentionBytes: int64(s.RetentionBytes), Logger: log, Registerer: registry,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
 
 	o.Journal, o.Logger, o.Registerer = journal, log, registry
 	hub, err := apic.New(ctx, o)
@@ -75,10 +81,16 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	}
 
 	// Each layer has a context of its own, so that they stop one after the other.
+	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	baseCtx, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
-	var tapping, serving sync.WaitGroup
+	var journaling, tapping, serving sync.WaitGroup
 	failed := make(chan error, 3)
+	journaling.Go(func() {
+		if err := journal.Run(journalCtx); err != nil {
+			failed <- err
+		}
+	})
 	tapping.Go(func() {
 		if err := hub.Run(hubCtx); err != nil {
 			failed <- err
@@ -125,6 +137,8 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	serving.Wait()
 	stopHub()
 	tapping.Wait()
+	stopJournal()
+	journaling.Wait()
 	return err
 }
 
