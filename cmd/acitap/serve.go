@@ -53,18 +53,23 @@ func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer
 	return exitOK
 }
 
-// run builds the service, serves until ctx ends, and stops it in the order of
-// the flow: streams and long polls, the server, the session, the log. started
-// is called with the page's address once it can be reached.
-func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, started func(addr string)) (err error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
+// run serves on the address of the settings until ctx ends. started is called
+// with the page's address once it can be reached.
+func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, started func(addr string)) error {
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return err
 	}
+	return s.runOn(ctx, log, o, listener, started)
+}
+
+// runOn builds the service, serves until ctx ends, and stops it in the order of
+// the flow: streams and long polls, the server, the session, the log. It closes
+// the listener.
+func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, listener net.Listener, started func(addr string)) (err error) {
 	defer listener.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	journal, err := eventlog.Open(ctx, eventlog.Options{
 		Dir: s.DataDir, Retention: s.Retention, RetentionBytes: int64(s.RetentionBytes), Logger: log, Registerer: registry,
@@ -83,7 +88,7 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	// Each layer has a context of its own, so that they stop one after the other.
 	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
-	baseCtx, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
+	baseCtx, stopStreams := context.WithCancelCause(context.WithoutCancel(ctx))
 	var journaling, tapping, serving sync.WaitGroup
 	failed := make(chan error, 3)
 	journaling.Go(func() {
@@ -128,7 +133,7 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 	case err = <-failed:
 	}
 	log.Info("stopping")
-	stopStreams()
+	stopStreams(handlers.ErrStopping)
 	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if shutdownErr := server.Shutdown(shutdownCtx); shutdownErr != nil {
