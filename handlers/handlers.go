@@ -140,7 +140,7 @@ func (s *server) otherMethod(w *response, r *http.Request) error {
 		path = r.URL.Path
 	}
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		pattern := s.routes.Find(chi.NewRouteContext(), m, path)
 		if pattern == "" {
 			continue

@@ -198,14 +198,19 @@ export class Events {
     if (this.store.length > 20_000) return;
     this.reaching = true;
     try {
-      const params = query(state, { order: "desc", limit: 10_000, ...kinds, until: this.store.rows[0].id - 1, since: new Date(now() - prefs.span).toISOString() });
-      const { events, next } = await entries(params, 10_000);
-      if (key !== this.loadedKey || this.store.length === 0) return;
-      const rows = events.reverse().map((e) => toRow(JSON.stringify(e), e));
-      this.#prependLive(rows);
-      this.knownSince = !next ? Math.min(now() - prefs.span, this.knownSince || Infinity) : rows[0]?.t ?? this.knownSince;
+      const from = now() - prefs.span;
+      // In pieces, so that no frame is late.
+      for (let read = 0, more = true; more && read < 10_000;) {
+        const { events, next } = await entries(query(state, { order: "desc", limit: 1000, ...kinds, until: this.store.rows[0].id - 1, since: new Date(from).toISOString() }), 1000);
+        if (key !== this.loadedKey || this.store.length === 0) return;
+        this.#prependLive(events.reverse().map((e) => toRow(JSON.stringify(e), e)));
+        read += events.length;
+        more = Boolean(next);
+        this.knownSince = more ? this.store.rows[0].t : Math.min(from, this.knownSince || Infinity);
+      }
     } catch { /* the histogram says since when it knows */ } finally { this.reaching = false; }
     this.#histogram();
+    this.#footer();
   }
 
   #prependLive(rows) {
@@ -278,6 +283,12 @@ export class Events {
     this.rangeBuckets = new Buckets(stepFor(range.to - range.from, 1500), 50_000);
     this.rangeGaps = [];
     this.#count(range.rows, this.rangeBuckets, this.rangeGaps);
+    // A gap is told when it ends, which can be after the range.
+    get("/events", query({ ...state, filter: "" }, { kind: "gap", since: new Date(range.to).toISOString(), limit: 20 })).then(({ events }) => {
+      if (this.range !== range) return;
+      this.#count(events.map((e) => toRow(JSON.stringify(e), e)), this.rangeBuckets, this.rangeGaps);
+      this.#histogram();
+    }).catch(() => { /* those in the range are drawn */ });
     this.table.changed();
     if (!state.event) this.grid.scrollTop = 0;
     this.#histogram();

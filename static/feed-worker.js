@@ -91,13 +91,11 @@ class Stream {
   }
 
   take(m) {
+    if (m.id) this.after = Number(m.id); // from here the stream can go on
     if (m.type === "message" || m.type === "gap") {
       try {
         const row = toRow(m.data);
-        if (row.id > 0) {
-          // What can no longer be given has no place of its own on the timeline.
-          if (!(m.type === "gap" && row.id <= (this.after || 0))) this.after = row.id;
-        } else row.id = this.after || 0;
+        row.id ??= Number(m.id) || this.after || 0; // what can no longer be given has no id of its own
         this.rows.push(row);
       } catch (e) {
         this.say({ broken: String(e) });

@@ -119,7 +119,7 @@ export class FilterBar {
     const { from, to, items } = complete(text, at, this.o.vocabulary);
     this.items = items.map((i) => ({ ...i, from, to }));
     if (plain(text) && text.trim()) {
-      this.items.unshift({ whole: search(text.trim()), label: `Search for “${text.trim()}”`, about: "in DN, name and description" });
+      this.items.push({ whole: search(text.trim()), label: `Search for “${text.trim()}”`, about: "in DN, name and description" });
     }
     this.active = -1;
     this.#show();

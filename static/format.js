@@ -133,6 +133,7 @@ const noise = new Set(["dn", "rn", "status", "childAction", "modTs", "lcOwn", "u
 export function gist(ev) {
   const a = ev.attributes ?? {};
   if (ev.status === "deleted") return "";
+  if (a.user && a.descr) return `${a.user}: ${a.descr}${a.changeSet ? ` · ${a.changeSet.replace(/ \(Old: ?(.*?), New: ?(.*?)\)/g, " $1 → $2")}` : ""}`; // of the audit log
   if (a.descr) return a.descr;
   if (ev.class === "healthInst" && a.cur) return `health ${a.cur}${a.prev ? `, was ${a.prev}` : ""}`;
   const shown = Object.keys(a).filter((n) => !noise.has(n) && a[n] !== "").sort(byImportance).slice(0, 4);

@@ -8,7 +8,7 @@ let ids = 0;
 export function dialog(title, cls, ...children) {
   const id = `dialog${++ids}`;
   const box = h("dialog", { class: cls, "aria-labelledby": id },
-    h("header", { class: "dialog-head" }, h("h2", { id }, title), h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => box.close() }, "Esc")),
+    h("header", { class: "dialog-head" }, h("h2", { id }, title), h("button", { type: "button", class: "quiet", "aria-label": "Esc: close", onclick: () => box.close() }, "Esc")),
     ...children);
   box.addEventListener("close", () => box.remove());
   box.addEventListener("click", (e) => { if (e.target === box) box.close(); });
@@ -125,7 +125,7 @@ export function menu(anchor, title, items) {
     const to = { ArrowDown: (at + 1) % all.length, ArrowUp: (at + all.length - 1) % all.length, Home: 0, End: all.length - 1 }[e.key];
     if (to !== undefined) { e.preventDefault(); all[to]?.focus(); } else if (e.key === "Escape") { e.preventDefault(); e.stopPropagation(); close(true); } else if (e.key === "Tab") close(false);
   });
-  document.body.append(list);
+  document.getElementById("main").append(list);
   const r = anchor.getBoundingClientRect();
   const w = list.offsetWidth, hgt = list.offsetHeight;
   list.style.left = `${Math.max(6, Math.min(r.left, innerWidth - w - 6))}px`;

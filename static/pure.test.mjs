@@ -210,5 +210,7 @@ test("a row is small and knows the severity of a fault", () => {
   assert.deepEqual(m.chg[0], ["lc", "soaking", "raised"], "what matters most comes first");
   const g = make({ id: 3, time: base.time, kind: "gap", fabric: "f", classes: ["a", "b"], reason: "r" });
   assert.equal(g.kind, "gap");
+  const audit = { ...base, id: 9, class: "aaaModLR", status: "created", attributes: { user: "ops", descr: "BrCP x modified", changeSet: "scope (Old: context, New: global)" } };
+  assert.equal(make(audit).gist, "ops: BrCP x modified · scope context → global");
   assert.ok(make({ ...base, id: 4, status: "modified", attributes: {}, changes: { a: { old: "", new: "x".repeat(5000) } } }).chg[0][2].length <= 120);
 });

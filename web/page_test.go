@@ -33,7 +33,7 @@ var hostile = []string{
 func view(now time.Time) web.View {
 	v := web.View{
 		Version: "1.2.3", Now: now,
-		Fabrics: []web.Fabric{{Name: "default", State: "connected", Controller: "apic1", ConnectedSince: now.Add(-time.Hour), LastProof: now}},
+		Fabrics:       []web.Fabric{{Name: "default", State: "connected", Controller: "apic1", ConnectedSince: now.Add(-time.Hour), LastProof: now}},
 		Subscriptions: []web.Subscription{{ID: "a1", Class: "fvTenant", Query: "/api/class/fvTenant.json", State: "active", Objects: 1234, Events: 5678901, LastProof: now}},
 	}
 	v.Entries = []web.Entry{
