@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"rebooted switches are not noticed", "session.go", "\t\t\tif rebooted {", "\t\t\tif false && rebooted {"},
 	{"the end of the session's life is not met beforehand", "session.go", "rollOver = 0.92", "rollOver = 1.5"},
 	{"a queue hands out one too far", "timeline.go", "return sort.Search(len(l.events), func(i int) bool { return l.events[i].ID > id })", "return min(len(l.events), 1+sort.Search(len(l.events), func(i int) bool { return l.events[i].ID > id }))"},
-	{"a failed write of a place keeps what was taken", "queue.go", "\t\t\tq.at, q.taken, q.ahead = q.durable.At, q.durable.Taken, nil\n", ""},
+	{"a failed write of a place keeps what was taken", "queue.go", "\t\t\tq.at, q.taken, q.ahead, q.below = q.durable.At, q.durable.Taken, nil, -1\n", ""},
 	{"passwords are tried again at once", "keep.go", "e.refusedCredentials() && c == nil", "false && e.refusedCredentials() && c == nil"},
 	{"requests are not paced", "client.go", "requestEvery = 115 * time.Millisecond", "requestEvery = 15 * time.Millisecond"},
 }

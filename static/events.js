@@ -391,6 +391,7 @@ export class Events {
     if (this.app.state?.view !== "events" || document.hidden) return;
     this.#strip();
     this.#footer();
+    this.#empty();
     if (!this.range && performance.now() - (this.histogramAt ?? 0) > 900) this.#histogram();
   }
 
@@ -676,7 +677,7 @@ export class Events {
 
   #drawWhat(cell, r) {
     cell.textContent = "";
-    if (r.sev && this.inlineSeverity && !(r.chg && r.chg[0][0] === "severity")) {
+    if (r.sev && this.inlineSeverity && r.cls.startsWith("fault") && !(r.chg && r.chg[0][0] === "severity")) {
       const sev = span(`sev lead ${known(r.sev)}`);
       mark(sev, clean(r.sev), this.needle);
       cell.append(sev, " ");
@@ -787,7 +788,8 @@ export class Events {
     const r = this.selectedRow();
     if (!r) return toast("Select an event first: j and k move through the list.");
     const list = ["class", "status", "severity", "tenant", "node", "dn", "origin", "fabric"].map((c) => [c, this.condition(c, r)]).filter(([, x]) => x);
-    for (const [n, , b] of r.chg ?? []) list.push(["changed", `${quote(n)} in changes`], ["new value", `changes${/^\w+$/.test(n) ? "." + n : `[${quote(n)}]`}.new == ${quote(b)}`]);
+    const changes = JSON.parse(r.raw).changes ?? {};
+    for (const [n, b] of Object.entries(changes).map(([name, c]) => [name, c.new])) list.push(["changed", `${quote(n)} in changes`], ["new value", `changes${/^\w+$/.test(n) ? "." + n : `[${quote(n)}]`}.new == ${quote(b)}`]);
     choose(out ? "No events like this one" : "Only events like this one", list.map(([group, c]) => ({ group, label: out ? exclude("", c) : c, run: () => this.filterBy(c, out) })));
   }
 

@@ -124,7 +124,15 @@ export function crumbs(dn) {
 // Attributes that say most, first.
 const important = ["severity", "lc", "operSt", "adminSt", "state", "fabricSt", "health", "cur", "configSt", "descr", "name", "operStQual", "encap", "ip", "changeSet"];
 const rank = new Map(important.map((n, i) => [n, i]));
+// Those that follow from others, last.
+for (const n of ["lastTransition", "lastLinkStChg", "updTs", "created", "modTs", "txId", "highestSeverity", "prevSeverity", "occur"]) rank.set(n, 200);
 export const byImportance = (a, b) => (rank.get(a) ?? 99) - (rank.get(b) ?? 99);
+
+// short writes the DN of a port as people say it: 101 eth1/14.
+export function short(value) {
+  const m = /^topology\/pod-\d+\/(?:prot)?paths-([\d-]+)\/(?:extpaths-\d+\/)?pathep-\[(.+)\]$/.exec(value);
+  return m ? `${m[1]} ${m[2]}` : value;
+}
 
 // noise is set by the APIC itself in nearly every object.
 const noise = new Set(["dn", "rn", "status", "childAction", "modTs", "lcOwn", "uid", "monPolDn", "userdom", "annotation", "extMngdBy", "ownerKey", "ownerTag", "nameAlias"]);
@@ -137,7 +145,7 @@ export function gist(ev) {
   if (a.descr) return a.descr;
   if (ev.class === "healthInst" && a.cur) return `health ${a.cur}${a.prev ? `, was ${a.prev}` : ""}`;
   const shown = Object.keys(a).filter((n) => !noise.has(n) && a[n] !== "").sort(byImportance).slice(0, 4);
-  return shown.map((n) => `${n} ${a[n]}`).join(" · ");
+  return shown.map((n) => `${n} ${short(a[n])}`).join(" · ");
 }
 
 const csvQuote = (s) => /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s;

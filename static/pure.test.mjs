@@ -7,7 +7,7 @@ import { test } from "node:test";
 
 import { Buckets, stepFor } from "./buckets.js";
 import { add, complete, conditions, exclude, nearest, plain, search, tokens } from "./filter.js";
-import { ago, clock, count, crumbs, csv, curl, dnPath, duration, parentDN, rate, splitDN } from "./format.js";
+import { ago, clock, count, crumbs, csv, curl, dnPath, duration, parentDN, rate, short, splitDN } from "./format.js";
 import { toRow } from "./row.js";
 import { Parser } from "./sse.js";
 import { format, parse, query } from "./state.js";
@@ -38,6 +38,12 @@ test("crumbs say what a part is and how to filter by it", () => {
   assert.equal(n[4].expr, 'node == "101" and interface == "eth1/1"');
   assert.equal(n[3].expr, '(dn == "topology/pod-1/node-101/sys" or dn startsWith "topology/pod-1/node-101/sys/")');
   assert.equal(crumbs('uni/tn-a"b')[1].expr, 'tenant == "a\\"b"');
+});
+
+test("the DN of a port is said as people do", () => {
+  assert.equal(short("topology/pod-1/paths-101/pathep-[eth1/14]"), "101 eth1/14");
+  assert.equal(short("topology/pod-1/protpaths-101-102/pathep-[vpc_srv1]"), "101-102 vpc_srv1");
+  assert.equal(short("uni/tn-a"), "uni/tn-a");
 });
 
 test("numbers and times", () => {

@@ -1,7 +1,7 @@
 // A row is what the list holds of an entry: small, with the text of the entry
 // beside it, from which all else can be read when somebody looks.
 
-import { byImportance, gist } from "./format.js";
+import { byImportance, gist, short } from "./format.js";
 
 // severities remembers the severity of faults by DN, because a modified event
 // has only what changed.
@@ -33,7 +33,7 @@ export function toRow(text, entry = JSON.parse(text)) {
   if (changed && changed.length > 0) {
     changed.sort(byImportance);
     more = Math.max(changed.length - most, 0);
-    chg = changed.slice(0, most).map((n) => [n, cut(entry.changes[n].old), cut(entry.changes[n].new)]);
+    chg = changed.slice(0, most).map((n) => [n, cut(short(entry.changes[n].old)), cut(short(entry.changes[n].new))]);
   }
   return {
     id: entry.id, t, kind: "event", cls: entry.class, dn: entry.dn, st: entry.status, org: entry.origin, fab: entry.fabric,

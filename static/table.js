@@ -5,6 +5,8 @@ import "./process.js";
 import { Virtualizer, elementScroll, observeElementOffset, observeElementRect } from "./vendor/virtual-core-3.19.11/index.js";
 import { h } from "./dom.js";
 
+const step = 2000;
+
 let grids = 0;
 
 export class Table {
@@ -39,7 +41,9 @@ export class Table {
 
   #options() {
     return {
-      count: this.o.count(),
+      // In steps: each other count costs a pass over all rows, and those beyond
+      // the last are not drawn.
+      count: Math.ceil(this.o.count() / step) * step,
       getScrollElement: () => this.el,
       estimateSize: () => this.rowHeight,
       overscan: 6,

@@ -1,0 +1,3 @@
+package eventlog
+
+func child() bool { return false }
