@@ -215,9 +215,9 @@ func (h *Hub) observe(c *conn, m mo, at time.Time, links []*link) {
 func (h *Hub) tell(m mo, at time.Time, links []*link) {
 	old := h.mirror.get(m.dn)
 	e := &Event{Time: at, Fabric: h.o.Fabric, Class: m.class, DN: m.dn, Status: Status(m.status), Origin: Live, Attributes: m.attrs}
-	attrs := bare(m.attrs)
 	switch e.Status {
 	case Created:
+		attrs := bare(m.attrs)
 		if old != nil && old.class == m.class && contains(old.attrs, attrs) {
 			h.metrics.duplicates.Inc()
 			return
@@ -228,14 +228,10 @@ func (h *Hub) tell(m mo, at time.Time, links []*link) {
 			h.readBack(m, at, links)
 			return
 		}
-		merged := old.attrs.With(attrs)
-		if merged == old.attrs {
+		e.Object, e.Changes = merge(old.attrs, m.attrs)
+		if e.Object == old.attrs {
 			h.metrics.duplicates.Inc()
 			return
-		}
-		e.Object = merged
-		if e.Changes = changes(old.attrs, merged); e.Changes == nil {
-			e.Changes = []Change{}
 		}
 	case Deleted:
 		if old == nil {
@@ -486,26 +482,21 @@ func (h *Hub) settleObject(dn DN, list *mo, origin Origin, links []*link) bool {
 		h.emit(h.vanished(old, Resync), links)
 		return true
 	}
-	attrs := bare(list.attrs)
 	if old == nil || old.class != list.class {
 		h.emit(&Event{
 			Time: Now(), Fabric: h.o.Fabric, Class: list.class, DN: dn, Status: Created, Origin: origin,
-			Attributes: list.attrs, Object: attrs,
+			Attributes: list.attrs, Object: bare(list.attrs),
 		}, links)
 		return true
 	}
-	merged := old.attrs.With(attrs)
+	merged, changes := merge(old.attrs, list.attrs)
 	if merged == old.attrs {
 		return false
 	}
-	e := &Event{
+	h.emit(&Event{
 		Time: Now(), Fabric: h.o.Fabric, Class: list.class, DN: dn, Status: Modified, Origin: Resync,
-		Attributes: delta(old.attrs, merged, dn), Object: merged,
-	}
-	if e.Changes = changes(old.attrs, merged); e.Changes == nil {
-		e.Changes = []Change{}
-	}
-	h.emit(e, links)
+		Attributes: delta(old.attrs, merged, dn), Changes: changes, Object: merged,
+	}, links)
 	return true
 }
 

@@ -294,45 +294,59 @@ func transport(name string) bool {
 	return false
 }
 
-// changes lists what differs between two states of one object, without modTs
-// and what belongs to the message.
-func changes(before, after Attrs) []Change {
-	if before == after {
-		return nil
+// merge lays what a message says over an object, less what belongs to the
+// message, and lists what changed by it, modTs aside: never nil. It is With,
+// Without and a comparison in one walk, as it is done for every change.
+func merge(object, message Attrs) (Attrs, []Change) {
+	var nbuf, vbuf [2048]byte
+	names, values := nbuf[:0], vbuf[:0]
+	on, ov, mn, mv := object.packedNames(), object.values, message.packedNames(), message.values
+	var name, value, newName, newValue string // of the object, of the message
+	list := []Change{}
+	have, haveNew, grown, differs := false, false, false, false
+	for {
+		if !have && on != "" {
+			name, on = cutText(on)
+			value, ov = cutText(ov)
+			have = true
+		}
+		for !haveNew && mn != "" {
+			newName, mn = cutText(mn)
+			newValue, mv = cutText(mv)
+			haveNew = !transport(newName)
+		}
+		if !haveNew {
+			if !have {
+				break
+			}
+			names, values = appendText(names, name), appendText(values, value)
+			have = false
+			continue
+		}
+		if have && name < newName {
+			names, values = appendText(names, name), appendText(values, value)
+			have = false
+			continue
+		}
+		before, known := "", have && name == newName
+		if known {
+			before, have = value, false
+		}
+		names, values = appendText(names, newName), appendText(values, newValue)
+		haveNew = false
+		grown = grown || !known
+		differs = differs || !known || before != newValue
+		if before != newValue && newName != "modTs" {
+			list = append(list, Change{newName, before, newValue})
+		}
 	}
-	var list []Change
-	on, ov, nn, nv := before.packedNames(), before.values, after.packedNames(), after.values
-	for on != "" || nn != "" {
-		var order int
-		var oldName, newName string
-		if on != "" {
-			oldName, _ = cutText(on)
-		}
-		if nn != "" {
-			newName, _ = cutText(nn)
-		}
-		switch {
-		case on == "":
-			order = 1
-		case nn == "":
-			order = -1
-		default:
-			order = cmp.Compare(oldName, newName)
-		}
-		c := Change{Name: newName}
-		if order <= 0 {
-			c.Name, on = cutText(on)
-			c.Old, ov = cutText(ov)
-		}
-		if order >= 0 {
-			c.Name, nn = cutText(nn)
-			c.New, nv = cutText(nv)
-		}
-		if c.Old != c.New && c.Name != "modTs" && !transport(c.Name) {
-			list = append(list, c)
-		}
+	switch {
+	case !differs:
+		return object, list
+	case !grown:
+		return Attrs{object.names, string(values)}, list
 	}
-	return list
+	return Attrs{unique.Make(string(names)), string(values)}, list
 }
 
 var _ fmt.Stringer = Attrs{}

@@ -32,11 +32,15 @@ func TestAttrs(t *testing.T) {
 	if a.Get("descr") != "" {
 		t.Error("With changed its receiver")
 	}
-	if diff := cmp.Diff([]Change{{"descr", "", "new"}, {"zone", "", "z"}}, changes(a, b)); diff != "" {
-		t.Errorf("changes (-want +got):\n%s", diff)
+	merged, changes := merge(a, AttrsMap(map[string]string{"descr": "new", "zone": "z", "name": "a", "status": "modified", "rn": "", "childAction": "x"}))
+	if diff := cmp.Diff([]Change{{"descr", "", "new"}, {"zone", "", "z"}}, changes); diff != "" || merged != b {
+		t.Errorf("merge: got %v, want %v; changes (-want +got):\n%s", merged, b, diff)
 	}
-	if got := changes(a, a.With(AttrsOf([]Attr{{"modTs", "now"}, {"status", "modified"}, {"childAction", "x"}, {"rn", "y"}}))); got != nil {
-		t.Errorf("changes of what is left out: %v", got)
+	if got, changes := merge(a, AttrsOf([]Attr{{"status", "modified"}, {"childAction", "x"}, {"name", "a"}, {"rn", "y"}})); got != a || changes == nil || len(changes) != 0 {
+		t.Errorf("merge of what is known already: %v, %v", got, changes)
+	}
+	if got, changes := merge(a, AttrsOf([]Attr{{"modTs", "now"}})); got.Get("modTs") != "now" || len(changes) != 0 {
+		t.Errorf("merge of modTs alone: %v, %v", got, changes)
 	}
 	if (Attrs{}).Len() != 0 || a.Len() != 3 || b.Len() != 4 {
 		t.Error("Len is wrong")
@@ -61,6 +65,9 @@ func FuzzAttrs(f *testing.F) {
 		c := a.With(b)
 		if !maps.Equal(c.Map(), am) || c.Get(name) != am[name] || c != AttrsMap(am) {
 			t.Fatalf("%v with %v is %v, want %v", a, b, c, am)
+		}
+		if merged, list := merge(bare(a), b); merged != bare(a).With(bare(b)) || (merged == bare(a)) != (len(list) == 0 && merged.Get("modTs") == a.Get("modTs") && merged.Len() == bare(a).Len()) {
+			t.Fatalf("merge of %v and %v is %v, with changes %v", a, b, merged, list)
 		}
 		var back map[string]string
 		if err := json.Unmarshal(c.AppendJSON(nil), &back); err != nil {

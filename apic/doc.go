@@ -2,16 +2,16 @@
 // Event, Query), the session with its APIC, and the hub that turns what the
 // APIC pushes into one durable timeline.
 //
-//	     APIC ──socket──▶ read ─┐
-//	      ▲                     │ one channel, in the order of arrival
-//	      │REST                 ▼
-//	  workers ◀──tasks── apply: mirror, subscriptions ──batch──▶ Journal
-//	  ping, token, refresh,     │                                  │
-//	  heartbeat, counts         ▼                                  ▼ durable first
-//	                        timeline: the newest entries, queues ◀─┘
-//	                            │ positions
-//	                            ▼
-//	                 After, Grown, Next, Objects: readers
+//	   APIC ──socket──▶ read ─┐
+//	    ▲                     │ one channel, in the order of arrival
+//	    │REST                 ▼
+//	workers ◀──tasks── apply: mirror, subscriptions ──batch──▶ Journal
+//	ping, token, refresh,     │                                  │
+//	heartbeat, counts         ▼                                  ▼ durable first
+//	                      timeline: the newest entries, queues ◀─┘
+//	                          │ positions
+//	                          ▼
+//	               After, Grown, Next, Objects: readers
 //
 // # Promises
 //

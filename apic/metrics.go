@@ -15,6 +15,16 @@ type metrics struct {
 	reconnects prometheus.Counter
 	connected  prometheus.Gauge
 	batch      prometheus.Histogram
+
+	// counters are events' children by their labels, owned by apply, which
+	// looks one up for each event.
+	counters map[eventLabels]prometheus.Counter
+}
+
+type eventLabels struct {
+	class  Class
+	status Status
+	origin Origin
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -36,6 +46,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "1 while a session with the APIC is up."}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "acitap", Name: "batch_entries",
 			Help: "Entries that became durable together.", Buckets: []float64{1, 10, 100, 1000, 10000}}),
+		counters: make(map[eventLabels]prometheus.Counter),
 	}
 	for _, reason := range []string{ReasonConnection, ReasonRestart, ReasonLapsed, ReasonSilent, ReasonSwitch, ReasonMissed, ReasonReconcile, ReasonLog} {
 		m.gaps.WithLabelValues(reason)
@@ -47,7 +58,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) event(e *Event) {
-	m.events.WithLabelValues(string(e.Class), string(e.Status), string(e.Origin)).Inc()
+	l := eventLabels{e.Class, e.Status, e.Origin}
+	c := m.counters[l]
+	if c == nil {
+		c = m.events.WithLabelValues(string(e.Class), string(e.Status), string(e.Origin))
+		m.counters[l] = c
+	}
+	c.Inc()
 }
 
 func (m *metrics) appended(b *Batch) {

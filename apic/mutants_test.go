@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{"frames beside a list are all taken for told", "compare.go", "\t\t\tn = i + 1\n\t\t}\n\t}\n\treturn n\n", "\t\t\tn = i + 1\n\t\t}\n\t}\n\t_ = n\n\treturn len(changes)\n"},
 	{"two sessions tell everything twice", "twins.go", "\t\t\t\treturn true\n", "\t\t\t\treturn false\n"},
 	{"children of a deleted object stay", "apply.go", "\t\th.doom(m.dn)\n", ""},
-	{"a change that says nothing new is told", "apply.go", "\t\tif merged == old.attrs {\n\t\t\th.metrics.duplicates.Inc()\n\t\t\treturn\n\t\t}\n", ""},
+	{"a change that says nothing new is told", "apply.go", "\t\tif e.Object == old.attrs {\n\t\t\th.metrics.duplicates.Inc()\n\t\t\treturn\n\t\t}\n", ""},
 	{"subscriptions are not refreshed", "session.go", "time.Since(l.refreshed.get()) >= subscriptionLife/3", "time.Since(l.refreshed.get()) >= 100*subscriptionLife"},
 	{"a silent socket is kept", "session.go", "c.ponged && idle >= silentAfter", "c.ponged && idle >= 100*silentAfter"},
 	{"a deaf subscription is kept", "session.go", "\t\t\tc.h.renewLink(l, l.counted.get(), ReasonSilent)\n", ""},

@@ -72,8 +72,8 @@ func (q *queue) peekLocked(ctx context.Context, limit int) ([]*Entry, error) {
 // A take is what a caller has taken and not been answered with yet.
 type take struct {
 	events []*Entry
-	from   ID     // the queue's place before
-	era    *era   // of the queue
+	from   ID   // the queue's place before
+	era    *era // of the queue
 }
 
 // takeLocked moves the queue behind its next events, at most limit.
