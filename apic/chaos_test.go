@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -239,7 +240,7 @@ func TestChaos(t *testing.T) {
 func chaos(t *testing.T, seed uint64, rounds int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	lossy := seed%4 == 0
-	r := newRig(t, apicsim.Options{Seed: seed, ParentLast: seed%2 == 0, Housekeeping: seed%3 == 0, AnyClass: true})
+	r := newRig(t, chaotic(seed))
 	classes := []string{"fvTenant", "fvBD", "fvAEPg"}
 	r.subscribe("/api/class/fvTenant.json")
 	r.subscribe("/api/mo/uni.json?query-target=subtree&target-subtree-class=fvBD,fvAEPg")
@@ -302,4 +303,88 @@ func chaos(t *testing.T, seed uint64, rounds int) {
 			t.Log(l)
 		}
 	}
+}
+
+func chaotic(seed uint64) apicsim.Options {
+	return apicsim.Options{Seed: seed, ParentLast: seed%2 == 0, Housekeeping: seed%3 == 0, AnyClass: true}
+}
+
+// TestSoak is a day of random changes and mishaps at random moments. A reader
+// follows all the time; the log holds far less than the day. In the end what
+// the reader folded is the fabric, and no more memory is used than after the
+// first hours.
+func TestSoak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(24, 1))
+		r := newRig(t, chaotic(3), func(o *apic.Options) { o.Ring = 500 })
+		r.subscribe("/api/class/fvTenant.json")
+		r.subscribe("/api/mo/uni.json?query-target=subtree&target-subtree-class=fvBD,fvAEPg")
+		ch := &changer{r: r, rng: rng}
+		f := fold{}
+		at := r.hub.Bounds().Floor
+		follow := func() {
+			for {
+				entries, reached, err := r.hub.After(t.Context(), at, &apic.Narrow{Kinds: apic.EventsOnly}, 1000)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					f.add(e.Event)
+				}
+				if reached == at {
+					break
+				}
+				at = reached
+			}
+			if b := r.hub.Bounds(); b.Newest-b.Floor > 2000 {
+				r.journal.Forget(b.Newest - 1000)
+			}
+		}
+		heap := func() uint64 {
+			ch.made = nil
+			r.fabric.Heal()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		began := time.Now()
+		early := uint64(0)
+		n := 0
+		for ; time.Since(began) < 24*time.Hour; n++ {
+			for range rng.IntN(12) {
+				ch.change()
+				time.Sleep(time.Duration(rng.IntN(4000)) * time.Millisecond)
+				follow()
+			}
+			mishaps[rng.IntN(len(mishaps))].do(r, r.fabric.Controller(0), rng)
+			for range rng.IntN(12) {
+				ch.change()
+				time.Sleep(time.Duration(rng.IntN(9000)) * time.Millisecond)
+				follow()
+			}
+			time.Sleep(time.Duration(rng.IntN(1200)) * time.Second)
+			follow()
+			r.fabric.Heal()
+			if early == 0 && time.Since(began) > 6*time.Hour {
+				early = heap()
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		r.quiet()
+		follow()
+		classes := []string{"fvTenant", "fvBD", "fvAEPg"}
+		want := r.simulated(classes...)
+		if diff := cmp.Diff(want, r.held(classes...)); diff != "" {
+			t.Errorf("objects (-fabric +held):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, f); diff != "" {
+			t.Errorf("fold (-fabric +told):\n%s", diff)
+		}
+		late := heap()
+		t.Logf("%d mishaps, %d entries; heap %d KB after 6 h, %d KB after 24 h", n, at-r.hub.Bounds().Origin, early>>10, late>>10)
+		if late > early*3/2+4<<20 {
+			t.Errorf("heap grew from %d KB after 6 h to %d KB after 24 h", early>>10, late>>10)
+		}
+	})
 }

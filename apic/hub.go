@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,7 +120,9 @@ func New(ctx context.Context, o Options) (*Hub, error) {
 		session:  Session{Name: o.Fabric, State: Connecting, User: o.User},
 	}
 	if o.Key != nil {
-		h.cred.certDN = "uni/userext/user-" + o.User + "/usercert-" + o.CertName
+		// The certificate belongs to the local user, without a login domain.
+		user := o.User[strings.LastIndexByte(o.User, '\\')+1:]
+		h.cred.certDN = "uni/userext/user-" + user + "/usercert-" + o.CertName
 	}
 	saved, err := o.Journal.Load(ctx)
 	if err != nil {

@@ -621,6 +621,9 @@ func (c *conn) subscribe(ctx context.Context, l *link) error {
 	sent := time.Now()
 	a, err := c.client.subscribe(ctx, q.url(params...))
 	if err != nil {
+		if q.DN != "" && len(q.Targets) == 0 {
+			err = unpaged(err)
+		}
 		return err
 	}
 	return c.h.do(ctx, func() { c.h.made(l, a.subscriptionID, sent) })
@@ -706,7 +709,7 @@ func (c *conn) walk(ctx context.Context, q Query) (*listing, error) {
 	if q.DN != "" && len(q.Targets) == 0 { // one object, or a subtree of unknown classes
 		a, err := c.client.get(ctx, "list "+q.String(), q.String())
 		if err != nil {
-			return nil, err
+			return nil, unpaged(err)
 		}
 		if a.total > len(a.objects) {
 			return nil, short(q, c, len(a.objects), a.total)
@@ -744,6 +747,16 @@ func (c *conn) walk(ctx context.Context, q Query) (*listing, error) {
 		}
 	}
 	return list, nil
+}
+
+// unpaged makes an answer that is too big and cannot be paged a refusal for
+// good that names the way out. Some releases answer 503 for it.
+func unpaged(err error) error {
+	if e := asError(err); e != nil && e.tooBig() {
+		e.HTTPStatus = 400
+		e.Text = "the subtree has more objects than one answer holds, and only classes can be read in pages: name them with target-subtree-class"
+	}
+	return err
 }
 
 func short(q Query, c *conn, got, total int) error {

@@ -505,3 +505,48 @@ func TestRollOverTellsEverythingOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestLoginDomain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, apicsim.Options{}, func(o *apic.Options) { o.User = `apic#LOCAL\admin` })
+		r.subscribe("/api/class/fvTenant.json")
+	})
+}
+
+func TestSubtreeTooBigIsRefusedWithTheWayOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, apicsim.Options{})
+		r.subscribe("/api/class/fvTenant.json")
+		r.fabric.Controller(0).TooBig(2, 503)
+		q, err := apic.ParseQuery("/api/mo/uni.json?query-target=subtree")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.hub.Subscribe(t.Context(), q, false); !errors.Is(err, apic.ErrUnprocessable) {
+			t.Errorf("got %v, want it refused", err)
+		}
+	})
+}
+
+// A frame of any size that fits is read; one beyond that costs the socket, and
+// nothing more.
+func TestHugeFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, apicsim.Options{})
+		r.subscribe("/api/class/fvTenant.json")
+		descr := strings.Repeat("x", 20<<20)
+		r.fabric.Controller(0).Inject(apicsim.Frame{Payload: []byte(`{"subscriptionId":["{id}"],"imdata":[{"fvTenant":{"attributes":{"dn":"uni/tn-common","descr":"` + descr + `","status":"modified"}}}]}`)})
+		time.Sleep(10 * time.Second)
+		if got := r.held("fvTenant")["uni/tn-common"]["descr"]; len(got) != len(descr) {
+			t.Errorf("20 MB of descr came through as %d bytes", len(got))
+		}
+		r.fabric.Controller(0).Inject(apicsim.Frame{Payload: []byte(`{"x":"` + strings.Repeat("x", 65<<20) + `"}`)})
+		time.Sleep(2 * time.Minute)
+		if diff := cmp.Diff(r.simulated("fvTenant"), r.held("fvTenant")); diff != "" {
+			t.Errorf("objects (-fabric +held):\n%.300s", diff)
+		}
+		if r.hub.Sessions()[0].Gaps == 0 {
+			t.Error("the socket ended and no gap says so")
+		}
+	})
+}
