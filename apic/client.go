@@ -37,6 +37,10 @@ const (
 	openTimeout      = 15 * time.Second
 	subscribeTimeout = 30 * time.Second
 
+	// webTokenLife is what a client in production takes a web token's session to
+	// last [ACIC].
+	webTokenLife = 12 * time.Hour
+
 	maxBody  = 512 << 20 // a page of a list
 	maxFrame = 64 << 20  // a message of the socket
 )
@@ -127,6 +131,9 @@ func (c *client) adopt(a answer, op string) error {
 			text: text, at: time.Now(), version: m.attrs.Get("version"),
 			idle:        seconds(m.attrs.Get("refreshTimeoutSeconds"), 600*time.Second),
 			maximumLife: seconds(m.attrs.Get("maximumLifetimeSeconds"), 24*time.Hour),
+		}
+		if c.signed() { // a web token says nothing of its life, and cannot be refreshed
+			t.maximumLife = webTokenLife
 		}
 		c.mu.Lock()
 		if t.version == "" {

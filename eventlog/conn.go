@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"unsafe"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -176,9 +177,8 @@ func (b *binder) text(v string) {
 	}
 }
 
+// raw binds text. SQLite takes a copy before it returns, so that the bytes
+// need not be copied into a string first.
 func (b *binder) raw(v []byte) {
-	b.n++
-	if err := b.stmt.BindRawText(b.n, v); err != nil && b.err == nil {
-		b.err = err
-	}
+	b.text(unsafe.String(unsafe.SliceData(v), len(v)))
 }

@@ -169,7 +169,7 @@ func (l *Log) openWriter() (*writer, error) {
 		}
 		f.Close()
 	}
-	c, err := openConn(l.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, `PRAGMA cache_size = -16000; PRAGMA foreign_keys = off`)
+	c, err := openConn(l.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, "PRAGMA page_size = "+os.Getenv("PS")+"; PRAGMA cache_size = -16000")
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +252,9 @@ func (l *Log) Dir() string { return l.dir }
 
 // hold waits for the writer. Its caller lets go.
 func (l *Log) hold(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case l.writing <- struct{}{}:
 	case <-ctx.Done():

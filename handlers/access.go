@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -56,16 +58,16 @@ var needs = map[string]Role{
 	"GET /objects/{class}":       Reader,
 	"GET /objects/{class}/*":     Reader,
 
-	"GET /webhooks":                  Reader,
-	"POST /webhooks":                 Operator,
-	"GET /webhooks/{id}":             Reader,
-	"PATCH /webhooks/{id}":           Operator,
-	"DELETE /webhooks/{id}":          Operator,
-	"GET /webhooks/{id}/deliveries":  Reader,
-	"POST /webhooks/{id}/test":       Operator,
-	"POST /webhooks/{id}/rotate":     Operator,
-	"POST /webhooks/{id}/redeliver":  Operator,
-	"POST /webhooks/{id}/rewind":     Operator,
+	"GET /webhooks":                 Reader,
+	"POST /webhooks":                Operator,
+	"GET /webhooks/{id}":            Reader,
+	"PATCH /webhooks/{id}":          Operator,
+	"DELETE /webhooks/{id}":         Operator,
+	"GET /webhooks/{id}/deliveries": Reader,
+	"POST /webhooks/{id}/test":      Operator,
+	"POST /webhooks/{id}/rotate":    Operator,
+	"POST /webhooks/{id}/redeliver": Operator,
+	"POST /webhooks/{id}/rewind":    Operator,
 }
 
 // An identity is who sends a request.
@@ -93,7 +95,7 @@ func (s *server) identify(r *http.Request) identity {
 		}
 		return identity{name: g.name, role: g.role, life: g.ctx}
 	}
-	one := s.sessions.of(r)
+	one := s.signed.of(r)
 	if one == nil {
 		return identity{why: s.unknown("", "a token is needed: send Authorization: Bearer TOKEN, or sign in at /signin with a browser; an operator makes one with acitap token NAME --role reader")}
 	}
@@ -207,6 +209,18 @@ func tokenInQuery(u *url.URL) bool {
 		}
 	}
 	return false
+}
+
+// CheckOrigin says what is wrong with an origin to be listed for CORS.
+func CheckOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	switch {
+	case origin == "*":
+		return errors.New("* would let every web site in: list origins, as https://noc.example.com")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin || origin != strings.ToLower(origin):
+		return fmt.Errorf("%q is no origin: write it as a browser does, https://noc.example.com, in lower case and with nothing behind host and port", origin)
+	}
+	return http.NewCrossOriginProtection().AddTrustedOrigin(origin)
 }
 
 // cors answers browsers that ask on behalf of another origin, if it is one of

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,42 +59,67 @@ func FuzzRouter(f *testing.F) {
 		f.Add(method, target, "Accept", "text/csv", `{"query":"/api/class/fvBD.json","onlyNew":true}`)
 		f.Add(method, target, "Last-Event-ID", "17", `{"max":1}`)
 	}
-	handler := handlers.New(handlers.Options{Hub: stale(f)})
+	tokens := filepath.Join(f.TempDir(), "tokens")
+	token, line, err := handlers.NewToken("fuzz", handlers.Operator)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := os.WriteFile(tokens, []byte(line), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	access, err := handlers.OpenTokens(tokens, nil, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	hub := stale(f)
+	open := handlers.New(handlers.Options{Hub: hub, Listen: "acitap"})
+	guarded := handlers.New(handlers.Options{Hub: hub, Tokens: access, CORSOrigins: []string{"https://noc.example.com"}})
+	f.Add("POST", "/signin", "Content-Type", "application/x-www-form-urlencoded", "token="+token+"&next=/?view=x")
+	f.Add("OPTIONS", "/events", "Origin", "https://noc.example.com", "")
 	f.Fuzz(func(t *testing.T, method, target, name, value, body string) {
-		u, err := url.ParseRequestURI(target)
-		if err != nil || !strings.HasPrefix(target, "/") {
-			return
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, method, "http://acitap/", strings.NewReader(body))
-		if err != nil {
-			return
-		}
-		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
-		r.Header.Set(name, value)
-		r.RemoteAddr = "192.0.2.7:4711"
-		w := httptest.NewRecorder()
-		func() {
-			defer func() {
-				if p := recover(); p != nil && p != http.ErrAbortHandler {
-					panic(p)
-				}
-			}()
-			handler.ServeHTTP(w, r)
-		}()
-		waited := ctx.Err() != nil || r.URL.Path == "/readyz" || r.URL.Path == "/healthz"
-		if w.Code >= 500 && !(waited && (w.Code == 503 || w.Code == 504)) {
-			t.Errorf("%s %s: got %d: %s", method, target, w.Code, w.Body)
-		}
-		if w.Code >= 400 {
-			var p struct {
-				Status int
-				Detail string
-			}
-			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" {
-				t.Errorf("%s %s: got %d with %q, want a problem", method, target, w.Code, w.Body)
-			}
-		}
+		fuzzRouter(t, open, "", method, target, name, value, body)
+		fuzzRouter(t, guarded, "", method, target, name, value, body)
+		fuzzRouter(t, guarded, token, method, target, name, value, body)
 	})
+}
+
+func fuzzRouter(t *testing.T, handler http.Handler, token, method, target, name, value, body string) {
+	u, err := url.ParseRequestURI(target)
+	if err != nil || !strings.HasPrefix(target, "/") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://acitap/", strings.NewReader(body))
+	if err != nil {
+		return
+	}
+	r.URL.Path, r.URL.RawPath, r.URL.RawQuery = u.Path, u.RawPath, u.RawQuery
+	r.Header.Set(name, value)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	r.RemoteAddr = "192.0.2.7:4711"
+	w := httptest.NewRecorder()
+	func() {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				panic(p)
+			}
+		}()
+		handler.ServeHTTP(w, r)
+	}()
+	waited := ctx.Err() != nil || r.URL.Path == "/readyz" || r.URL.Path == "/healthz"
+	if w.Code >= 500 && !(waited && (w.Code == 503 || w.Code == 504)) {
+		t.Errorf("%s %s: got %d: %s", method, target, w.Code, w.Body)
+	}
+	if w.Code >= 400 && !(r.URL.Path == "/signin" && strings.HasPrefix(w.Header().Get("Content-Type"), "text/html")) {
+		var p struct {
+			Status int
+			Detail string
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" {
+			t.Errorf("%s %s: got %d with %q, want a problem", method, target, w.Code, w.Body)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/acitap/acitap/apic"
 )
@@ -60,6 +61,15 @@ type Options struct {
 
 	MaxStreams  int // streams at a time, of all callers; 0 is 20,000
 	MaxInFlight int // other requests at a time, for each caller; 0 is 60
+
+	// Tokens say who may call. Without them whoever can reach the service may do
+	// all, if the Host header names loopback or the host of Listen, an address.
+	Tokens      *Tokens
+	Listen      string
+	CORSOrigins []string // as https://noc.example.com; their pages may read and write
+
+	Registerer prometheus.Registerer // nil: no metrics
+	Gatherer   prometheus.Gatherer   // of /metrics; nil: nothing is there
 }
 
 type server struct {
@@ -67,7 +77,14 @@ type server struct {
 	log     *slog.Logger
 	version string
 	limits  *limits
-	origins *http.CrossOriginProtection
+	origins *http.CrossOriginProtection // lets those listed for CORS in
+	own     *http.CrossOriginProtection // acitap's own origin only
+	cross   []string                    // origins listed for CORS
+	tokens  *Tokens                     // nil: whoever comes
+	signed  *pageSessions
+	listen  string // host that the service listens on
+	metrics *metrics
+	scrape  handler
 	routes  *chi.Mux
 	ids     requestIDs
 	current status
@@ -81,20 +98,32 @@ func New(o Options) http.Handler {
 		version: o.Version,
 		limits:  newLimits(o.MaxInFlight, o.MaxStreams),
 		origins: http.NewCrossOriginProtection(),
+		own:     http.NewCrossOriginProtection(),
+		cross:   o.CORSOrigins,
+		tokens:  o.Tokens,
+		signed:  newPageSessions(),
+		listen:  hostOf(o.Listen),
+		scrape:  scrape(o.Gatherer),
 		ids:     newRequestIDs(),
 	}
+	for _, origin := range o.CORSOrigins {
+		if err := s.origins.AddTrustedOrigin(origin); err != nil {
+			panic(err) // settings are checked before: see [CheckOrigin]
+		}
+	}
+	s.metrics = newMetrics(o.Registerer, s)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.routes = s.router()
-	return http.HandlerFunc(s.serve)
+	return s
 }
 
 func (s *server) router() *chi.Mux {
 	r := chi.NewRouter()
 	on := func(methods, pattern string, h handler) {
 		for m := range strings.FieldsSeq(methods) {
-			r.Method(m, pattern, s.handle(h))
+			r.Method(m, pattern, s.route(m, pattern, h))
 		}
 	}
 
@@ -119,16 +148,21 @@ func (s *server) router() *chi.Mux {
 	on("GET", "/objects/{class}/*", s.object)
 
 	on("GET", "/session", s.session)
+	on("GET", "/metrics", s.scrape)
 	on("GET", "/livez", s.livez)
 	on("GET", "/readyz", s.readyz)
 	on("GET", "/healthz", s.readyz)
 
+	documentRoutes(on)
 	s.pageRoutes(on)
+	on("GET", "/signin", s.signinForm)
+	on("POST", "/signin", s.signin)
+	on("POST", "/signout", s.signout)
 
-	r.NotFound(s.handle(func(*response, *http.Request) error {
+	r.NotFound(s.handle(Reader, func(*response, *http.Request) error {
 		return refuse(http.StatusNotFound, "there is nothing at this path; see what the service offers at /")
 	}))
-	r.MethodNotAllowed(s.handle(s.otherMethod))
+	r.MethodNotAllowed(s.handle(Reader, s.otherMethod))
 	return r
 }
 
@@ -171,11 +205,34 @@ func takes(pattern string) bool {
 // then, or the answer cannot be finished.
 type handler func(w *response, r *http.Request) error
 
-func (s *server) handle(h handler) http.HandlerFunc {
+// handle makes a handler of net/http, for those who have the role.
+func (s *server) handle(need Role, h handler) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		w := rw.(*response) //nolint:errcheck,forcetypeassert // serve made it, and nothing stands in between
-		if err := h(w, r); err != nil {
+		err := s.permit(w, need)
+		if err == nil {
+			err = h(w, r)
+		}
+		if err != nil {
 			s.fail(w, r, err)
+		}
+	}
+}
+
+// route is handle for a route, with what [needs] says of it.
+func (s *server) route(method, pattern string, h handler) http.HandlerFunc {
+	need := needs[method+" "+pattern]
+	next := s.handle(need, h)
+	return func(rw http.ResponseWriter, r *http.Request) {
+		w := rw.(*response) //nolint:errcheck,forcetypeassert // see handle
+		w.route = pattern
+		if pattern == "/" && w.who.role == nobody && r.Header.Get("Authorization") == "" {
+			_ = redirect(w, signinFor(r)) // never fails
+			return
+		}
+		next(w, r)
+		if need == Operator && w.status < 300 {
+			s.log.InfoContext(r.Context(), "changed by a caller", "request", w.id, "method", method, "path", r.URL.Path, "status", w.status, "caller", w.who.of(r))
 		}
 	}
 }

@@ -468,6 +468,7 @@ func (s *server) wait(w *response, r *http.Request) error {
 		}
 		for _, e := range entries {
 			if sel.Match(e) {
+				s.metrics.delivered.WithLabelValues(viaWait).Inc()
 				w.Header().Set("Content-Type", "application/json")
 				writeBody(w, append(entryJSON(e, include), '\n'))
 				return nil

@@ -43,7 +43,7 @@ func (l *limits) enter(caller string) (*slot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.callers[caller] >= l.inFlight {
-		e := refuse(http.StatusTooManyRequests, "you have %d requests in flight, which is as many as one caller may have; wait for their answers (streams are not counted)", l.inFlight)
+		e := refuse(http.StatusTooManyRequests, "you have %d requests in flight, which is as many as one caller may have; wait for their answers (streams are not counted)", l.inFlight).counted(refusedInFlight)
 		e.retryAfter = 1
 		return nil, e
 	}
@@ -68,7 +68,7 @@ func (l *limits) enterStream() (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.streams >= l.maxStreams {
-		e := refuse(http.StatusTooManyRequests, "%d streams are open, which is as many as the service allows (ACITAP_MAX_STREAMS); close one, or read history with GET /events?since=", l.streams)
+		e := refuse(http.StatusTooManyRequests, "%d streams are open, which is as many as the service allows (ACITAP_MAX_STREAMS); close one, or read history with GET /events?since=", l.streams).counted(refusedStreams)
 		e.retryAfter = 5
 		return nil, e
 	}
@@ -80,7 +80,26 @@ func (l *limits) enterStream() (leave func(), err error) {
 	}, nil
 }
 
-// caller names who sent a request: its address without the port.
+// open returns how many requests and how many streams are under way.
+func (l *limits) open() (requests, streams int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.callers {
+		requests += n
+	}
+	return requests, l.streams
+}
+
+// of names who sent a request: its token, or else its address. No address
+// looks as a token's name does here.
+func (i identity) of(r *http.Request) string {
+	if i.name != "" {
+		return "token " + i.name
+	}
+	return caller(r)
+}
+
+// caller is a request's address without the port.
 func caller(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil || host == "" {

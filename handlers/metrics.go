@@ -15,16 +15,16 @@ import (
 
 // Why something was refused, as acitap_http_refusals_total counts it.
 const (
-	refusedInFlight  = "in-flight"      // 429: too many requests of one caller
-	refusedStreams   = "streams"        // 429: too many streams
-	refusedSignin    = "signin"         // 429: too many attempts to sign in
-	refusedBody      = "body-size"      // 413
-	refusedURL       = "url-length"     // 414
-	refusedToken     = "token"          // 401: no token, or one that is not let in
-	refusedRole      = "role"           // 403: a reader who would change something
-	refusedCrossSite = "cross-site"     // 403: a browser on behalf of another site
-	refusedHost      = "host"           // 403: a name that is not this service's
-	refusedURLToken  = "token-in-url"   // 400
+	refusedInFlight  = "in-flight"    // 429: too many requests of one caller
+	refusedStreams   = "streams"      // 429: too many streams
+	refusedSignin    = "signin"       // 429: too many attempts to sign in
+	refusedBody      = "body-size"    // 413
+	refusedURL       = "url-length"   // 414
+	refusedToken     = "token"        // 401: no token, or one that is not let in
+	refusedRole      = "role"         // 403: a reader who would change something
+	refusedCrossSite = "cross-site"   // 403: a browser on behalf of another site
+	refusedHost      = "host"         // 403: a name that is not this service's
+	refusedURLToken  = "token-in-url" // 400
 )
 
 var refusedReasons = []string{
@@ -70,7 +70,7 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 		registerer.MustRegister(m.requests, m.duration, m.refusals, m.delivered, newHubCollector(s.hub),
 			gauge("streams_open", "Streams that are open.", func() float64 { _, n := s.limits.open(); return float64(n) }),
 			gauge("http_requests_in_flight", "Requests under way, streams and probes left out.", func() float64 { n, _ := s.limits.open(); return float64(n) }),
-			gauge("page_sessions", "Browsers that are signed in.", func() float64 { return float64(s.sessions.count()) }))
+			gauge("page_sessions", "Browsers that are signed in.", func() float64 { return float64(s.signed.count()) }))
 	}
 	return m
 }
@@ -97,7 +97,7 @@ func (m *metrics) answered(w *response, r *http.Request, begun time.Time) {
 type hubCollector struct {
 	hub Hub
 
-	subscriptions, objects, queued, consumers, lag, state, proof, frame *prometheus.Desc
+	subscriptions, queued, consumers, lag, state, proof, frame *prometheus.Desc
 }
 
 func newHubCollector(hub Hub) *hubCollector {

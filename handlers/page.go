@@ -39,7 +39,7 @@ func noFile(name string) error {
 
 // page is GET /. What its query holds is for its scripts.
 func (s *server) page(w *response, r *http.Request) error {
-	v := web.View{Version: s.version, Now: apic.Now()}
+	v := web.View{Version: s.version, Now: apic.Now(), Caller: w.who.name, ReadOnly: w.who.role != Operator}
 	for _, f := range s.hub.Sessions() {
 		v.Fabrics = append(v.Fabrics, web.NewFabric(&f))
 	}

@@ -126,6 +126,25 @@ func malformed(b []byte, err error) error {
 
 // readBody returns the body, which may be empty.
 func readBody(w *response, r *http.Request) ([]byte, error) {
+	b, err := readAll(w, r)
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return nil, err
+	}
+	if t := r.Header.Get("Content-Type"); t != "" {
+		media, _, err := mime.ParseMediaType(t)
+		if err != nil || media != "application/json" {
+			return nil, refuse(http.StatusBadRequest, "the body has Content-Type %.60q, and only JSON is understood: add the header Content-Type: application/json (curl: -H or --json), or give the parameters in the URL", t)
+		}
+	}
+	return b, nil
+}
+
+func tooLarge() *refusal {
+	return refuse(http.StatusRequestEntityTooLarge, "the body is larger than 1 MiB, which is the most that is accepted").counted(refusedBody)
+}
+
+// readAll returns the body, whatever its type.
+func readAll(w *response, r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -134,19 +153,10 @@ func readBody(w *response, r *http.Request) ([]byte, error) {
 	defer func() { _ = c.SetReadDeadline(time.Time{}) }() // or it would end a long poll
 	b, err := io.ReadAll(r.Body)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is larger than 1 MiB, which is the most that is accepted").because(err)
+		return nil, tooLarge().because(err)
 	}
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "the body ended early").because(err)
-	}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return nil, nil
-	}
-	if t := r.Header.Get("Content-Type"); t != "" {
-		media, _, err := mime.ParseMediaType(t)
-		if err != nil || media != "application/json" {
-			return nil, refuse(http.StatusBadRequest, "the body has Content-Type %.60q, and only JSON is understood: add the header Content-Type: application/json (curl: -H or --json), or give the parameters in the URL", t)
-		}
 	}
 	return b, nil
 }

@@ -30,7 +30,8 @@ type problem struct {
 	Errors  []mistake  `json:"errors,omitempty"`  // with 400: all that is wrong with the parameters
 	Request string     `json:"request,omitempty"` // with 5xx: the request's id in the log
 
-	retryAfter int // seconds, 0 for none
+	retryAfter int    // seconds, 0 for none
+	challenge  string // WWW-Authenticate
 }
 
 type apicWords struct {
@@ -59,6 +60,8 @@ type refusal struct {
 	detail     string
 	cause      error // for apic's words and for the log; may be nil
 	retryAfter int
+	challenge  string // WWW-Authenticate, of a 401
+	reason     string // under which it is counted, "" for not at all
 }
 
 func refuse(status int, format string, args ...any) *refusal {
@@ -73,6 +76,12 @@ func (e *refusal) Error() string {
 }
 
 func (e *refusal) Unwrap() error { return e.cause }
+
+// counted has the refusal counted, under a reason of the metrics.
+func (e *refusal) counted(reason string) *refusal {
+	e.reason = reason
+	return e
+}
 
 // because gives the refusal its cause.
 func (e *refusal) because(err error) *refusal {
@@ -92,7 +101,7 @@ func (m mistakes) Error() string {
 }
 
 func crossSite(err error) error {
-	return refuse(http.StatusForbidden, "the browser says that another site has sent this request, and it would change something here; open acitap itself, or call from outside a browser").because(err)
+	return refuse(http.StatusForbidden, "the browser says that another site has sent this request, and it would change something here; open acitap itself, call from outside a browser, or list the site's origin in ACITAP_CORS_ORIGINS").because(err).counted(refusedCrossSite)
 }
 
 // unsubscribed is the answer where something of a class is asked for that
@@ -112,7 +121,7 @@ func explain(err error) problem {
 	}
 	var wrong mistakes
 	if e, ok := errors.AsType[*refusal](err); ok {
-		p.Status, p.Detail, p.retryAfter = e.status, e.detail, e.retryAfter
+		p.Status, p.Detail, p.retryAfter, p.challenge = e.status, e.detail, e.retryAfter, e.challenge
 		return p
 	}
 	switch {
@@ -146,6 +155,9 @@ func explain(err error) problem {
 // begun: a part must not look like the whole.
 func (s *server) fail(w *response, r *http.Request, err error) {
 	p := explain(err)
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		s.refused(refused)
+	}
 	if p.Status >= http.StatusInternalServerError {
 		p.Request = w.id
 		refused, ok := errors.AsType[*refusal](err)
@@ -162,6 +174,13 @@ func (s *server) fail(w *response, r *http.Request, err error) {
 	s.writeProblem(w, p)
 }
 
+// refused counts a refusal.
+func (s *server) refused(e *refusal) {
+	if e.reason != "" {
+		s.metrics.refusals.WithLabelValues(e.reason).Inc()
+	}
+}
+
 func internal(id string) string {
 	return "something went wrong inside the service; its log has the reason under request " + id
 }
@@ -176,6 +195,9 @@ func (s *server) writeProblem(w *response, p problem) {
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
 	w.WriteHeader(p.Status)
 	writeBody(w, encode(p))

@@ -64,6 +64,9 @@ func (s *server) next(w *response, r *http.Request) error {
 	if err := p.err(); err != nil {
 		return err
 	}
+	if o.Consumer == "" && w.who.role != Operator {
+		return operatorsOnly(w)
+	}
 	if begins {
 		id, err := since.Resolve(r.Context(), apic.Now(), s.hub)
 		gone := errors.Is(err, apic.ErrGone)
@@ -96,6 +99,7 @@ func (s *server) next(w *response, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	s.metrics.delivered.WithLabelValues(viaQueue).Add(float64(len(taken.Events)))
 	w.Header().Set("Content-Type", "application/json")
 	if !many {
 		writeBody(w, append(entryJSON(taken.Events[0], include), '\n'))

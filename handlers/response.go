@@ -21,20 +21,23 @@ type response struct {
 	http.ResponseWriter
 	id     string // of the request, in the log and in a problem
 	slot   *slot  // among the caller's requests in flight; nil when not counted
-	status int    // 0 until the header is written
+	who    identity
+	route  string    // the pattern that it matched, "" for none
+	status int       // 0 until the header is written
+	began  time.Time // when it was
 	bytes  int64
 }
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
-		w.status = status
+		w.status, w.began = status, time.Now()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.status, w.began = http.StatusOK, time.Now()
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
@@ -47,8 +50,8 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// serve is what stands around every route.
-func (s *server) serve(rw http.ResponseWriter, r *http.Request) {
+// ServeHTTP is what stands around every route.
+func (s *server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: rw, id: s.ids.next()}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
@@ -57,18 +60,37 @@ func (s *server) serve(rw http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", w.id)
 	h.Set("Cache-Control", "no-store") // what is cached says so itself
 
-	if s.log.Enabled(r.Context(), slog.LevelDebug) {
-		begun := time.Now()
-		defer func() {
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	begun := time.Now()
+	defer func() {
+		s.metrics.answered(w, r, begun)
+		if s.log.Enabled(r.Context(), slog.LevelDebug) {
 			// The path only: a query can hold what its caller would not want in a log.
 			s.log.DebugContext(r.Context(), "request", "request", w.id, "method", r.Method, "path", r.URL.Path,
-				"status", w.status, "bytes", w.bytes, "took", time.Since(begun), "caller", caller(r))
-		}()
-	}
+				"status", w.status, "bytes", w.bytes, "took", time.Since(begun), "caller", w.who.of(r))
+		}
+	}()
 	defer s.recover(w, r)
 
+	if r.ContentLength != 0 && r.Body != nil {
+		// Whether a route reads its body or not: net/http reads what is left of it
+		// before it answers, and would wait for it as long as a client likes.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	}
+	if err := s.admit(r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if s.cors(w, r) {
+		return
+	}
+	w.who = s.identify(r)
+	ctx, done := bound(r.Context(), w.who.life)
+	defer done()
+	r = r.WithContext(ctx)
+
 	if !probe(r) {
-		slot, err := s.limits.enter(caller(r))
+		slot, err := s.limits.enter(w.who.of(r))
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -82,6 +104,13 @@ func (s *server) serve(rw http.ResponseWriter, r *http.Request) {
 	}
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		// Nobody else reads it, and the deadline above would end a stream.
+		if _, err := readAll(w, r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 	}
 
 	if r.Method == http.MethodHead && !takes(r.URL.Path) {

@@ -32,6 +32,7 @@ type rig struct {
 	journal *eventlog.MemoryLog
 	hub     *apic.Hub
 	client  *http.Client
+	handler http.Handler
 	stop    func(cause error) // cancels the BaseContext
 	server  *http.Server
 }
@@ -102,7 +103,11 @@ func newRig(t *testing.T, options ...with) *rig {
 	}
 	base, stop := context.WithCancelCause(context.Background())
 	set.handlers.Hub, set.handlers.Log = set.wrap(r.hub), testLog()
+	if set.handlers.Listen == "" {
+		set.handlers.Listen = "acitap:80"
+	}
 	handler := handlers.New(set.handlers)
+	r.handler = handler
 	oneCaller := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		req.RemoteAddr = "192.0.2.7:4711" // the network in memory has an address for each connection
 		handler.ServeHTTP(w, req)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -226,6 +227,14 @@ func within(next string) string {
 	return "/"
 }
 
+// signinFor is the sign-in that leads back to the page as it was asked for.
+func signinFor(r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return "/signin"
+	}
+	return "/signin?next=" + url.QueryEscape("/?"+r.URL.RawQuery)
+}
+
 func redirect(w *response, to string) error {
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
@@ -276,9 +285,10 @@ func (s *server) signin(w *response, r *http.Request) error {
 		return redirect(w, "/")
 	}
 	next, addr := within(form.Get("next")), network(r)
-	if wait := s.sessions.try(addr); wait > 0 {
-		e := refuse(http.StatusTooManyRequests, "too many attempts to sign in have come from your address; try again in %d seconds", int(wait/time.Second)+1).counted(refusedSignin)
-		e.retryAfter = int(wait/time.Second) + 1
+	if wait := s.signed.try(addr); wait > 0 {
+		seconds := int((wait + time.Second - 1) / time.Second)
+		e := refuse(http.StatusTooManyRequests, "too many attempts to sign in have come from your address; try again in %d s", seconds).counted(refusedSignin)
+		e.retryAfter = seconds
 		s.log.WarnContext(r.Context(), "too many attempts to sign in", "request", w.id, "caller", addr)
 		return s.signinFailed(w, r, e, next)
 	}
@@ -289,9 +299,9 @@ func (s *server) signin(w *response, r *http.Request) error {
 		e.challenge = `Bearer realm="acitap"`
 		return s.signinFailed(w, r, e, next)
 	}
-	s.sessions.forgive(addr)
-	s.sessions.leave(r) // of whoever sat here before
-	setCookie(w, r, s.sessions.begin(g), sessionLife)
+	s.signed.forgive(addr)
+	s.signed.leave(r) // of whoever sat here before
+	setCookie(w, r, s.signed.begin(g), sessionLife)
 	s.log.InfoContext(r.Context(), "signed in", "request", w.id, "caller", addr, "name", g.name, "role", string(g.role))
 	return redirect(w, next)
 }
@@ -302,7 +312,12 @@ func (s *server) signinFailed(w *response, r *http.Request, e *refusal, next str
 		return e
 	}
 	s.refused(e)
-	e.headers(w.Header())
+	if e.challenge != "" {
+		w.Header().Set("WWW-Authenticate", e.challenge)
+	}
+	if e.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.retryAfter))
+	}
 	return s.showSignin(w, r, e.status, web.SignIn{Next: next, Mistake: e.detail})
 }
 
@@ -311,7 +326,7 @@ func (s *server) signout(w *response, r *http.Request) error {
 	if err := noParams(r); err != nil {
 		return err
 	}
-	s.sessions.leave(r)
+	s.signed.leave(r)
 	setCookie(w, r, "", 0)
 	return redirect(w, "/signin")
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/acitap/acitap/apic"
 )
 
@@ -56,6 +58,9 @@ type out struct {
 	c       *http.ResponseController
 	buf     []byte
 	include bool
+
+	entries   int // in buf
+	delivered prometheus.Counter
 }
 
 func (o *out) buffered() int { return len(o.buf) }
@@ -74,6 +79,10 @@ func (o *out) flush() error {
 	}
 	if err := o.c.Flush(); err != nil {
 		return err
+	}
+	if o.entries > 0 {
+		o.delivered.Add(float64(o.entries))
+		o.entries = 0
 	}
 	if o.buf = o.buf[:0]; cap(o.buf) > 2*partSize { // an idle stream is to cost little
 		o.buf = nil
@@ -131,6 +140,7 @@ func (s *sse) entry(e *apic.Entry) {
 	}
 	s.id(e.ID)
 	s.data(entryJSON(e, s.include))
+	s.entries++
 }
 
 // lost names the place where the stream goes on, so that a reader that comes
@@ -166,7 +176,7 @@ func (l *lines) line(b []byte) {
 }
 
 func (l *lines) begin(status []byte, _ apic.ID, _ bool) { l.line(status) }
-func (l *lines) entry(e *apic.Entry)                    { l.line(entryJSON(e, l.include)) }
+func (l *lines) entry(e *apic.Entry)                    { l.line(entryJSON(e, l.include)); l.entries++ }
 func (l *lines) lost(g lostGap, _ apic.ID)              { l.line(marshal(g)) }
 func (l *lines) status(body []byte)                     { l.line(body) }
 func (l *lines) beat()                                  { l.line(nil) }

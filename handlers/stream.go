@@ -65,7 +65,7 @@ func (s *server) stream(w *response, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	o := out{w: w, c: http.NewResponseController(w), include: include}
+	o := out{w: w, c: http.NewResponseController(w), include: include, delivered: s.metrics.delivered.WithLabelValues(viaStream)}
 	if form == "ndjson" {
 		st.wire = &lines{o}
 	} else {

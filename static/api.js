@@ -34,7 +34,7 @@ async function call(method, path, { params, body, signal, text } = {}) {
     skew = Math.abs(d) > 2000 ? d : 0;
   }
   if (response.status === 401 && document.visibilityState === "visible") {
-    location.assign("/signin");
+    location.assign(`/signin?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
   if (!response.ok) {
     let problem = null;

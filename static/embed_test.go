@@ -119,8 +119,8 @@ func TestVendored(t *testing.T) {
 	}
 }
 
-// The scripts have no mistakes in their grammar, and those that need no
-// browser pass their own tests.
+// The scripts that need no browser pass their own tests; the others are run by
+// the tests of package web.
 func TestScripts(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

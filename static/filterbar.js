@@ -93,7 +93,7 @@ export class FilterBar {
     }
     const wrong = at >= 0 ? tokens(text).find((t) => at >= t.from && at < t.to) : null;
     const better = wrong?.kind === "name" && /unknown name/.test(mistake.detail) ? nearest(wrong.text, this.o.vocabulary.attributes()) : "";
-    fill(this.error, mistake?.column ? [h("b", {}, `Column ${mistake.column}`), " ", mistake.detail] : problem.message,
+    fill(this.error, mistake?.column ? [h("b", {}, `Column ${mistake.column}`), " ", better ? mistake.detail.split("; the other names")[0] : mistake.detail] : problem.message,
       better && h("button", { type: "button", class: "fix", onclick: () => {
         this.input.value = text.slice(0, wrong.from) + attribute(better) + text.slice(wrong.to);
         this.submit();

@@ -16,7 +16,7 @@ export const keys = [
     ["e", "export", "export"], ["v", "columns", "columns"],
   ]],
   ["The open event", [
-    ["1 … 4", "", "change, object, history, JSON"], ["l", "copy-link", "copy a link to this view"], ["y", "copy-curl", "copy as curl"], ["Esc", "", "close"],
+    ["1–4", "", "change, object, history, JSON"], ["l", "copy-link", "copy a link to this view"], ["y", "copy-curl", "copy as curl"], ["Esc", "", "close"],
   ]],
 ];
 

@@ -1,8 +1,6 @@
 // Tests of the scripts that need no browser: node --test static/
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { test } from "node:test";
 
 import { Buckets, stepFor } from "./buckets.js";
@@ -12,12 +10,6 @@ import { toRow } from "./row.js";
 import { Parser } from "./sse.js";
 import { format, parse, query } from "./state.js";
 import { Store } from "./store.js";
-
-const here = new URL(".", import.meta.url).pathname;
-
-test("every script is well-formed", () => {
-  for (const f of readdirSync(here)) if (f.endsWith(".js")) execFileSync(process.execPath, ["--check", here + f]);
-});
 
 test("DNs: brackets hold slashes", () => {
   const dn = "uni/tn-x/ap-y/epg-z/rspathAtt-[topology/pod-1/paths-101/pathep-[eth1/1]]";

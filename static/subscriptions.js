@@ -130,16 +130,16 @@ export class Subscriptions {
     }
     const focused = document.activeElement?.closest?.("[data-remove]")?.dataset.remove;
     const head = ["State", "Class", "Query", "Objects", "Events", "Rate", "Last event", "Proof of life", ""];
-    fill(el, h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "List of subscriptions" }, h("table", { class: "plain" },
+    fill(el, h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "List of subscriptions" }, h("table", { class: "plain cards" },
       h("thead", {}, h("tr", {}, head.map((x, i) => h(x ? "th" : "td", { scope: x ? "col" : null, class: i >= 3 && i <= 5 ? "num" : null }, x)))),
       h("tbody", {}, list.map((s) => h("tr", {},
         h("td", {}, h("span", { class: `state ${["active", "pending", "failed"].includes(s.state) ? s.state : ""}` }, s.state)),
         h("td", {}, h("a", { href: `/?view=objects&of=${encodeURIComponent(s.class)}`, title: "What is true now" }, s.class), byClass.has(s.class) && h("div", { class: "hint" }, byClass.get(s.class).about)),
         h("td", { class: "dn query" }, clean(s.query ?? ""), s.error && h("div", { class: "error-text" }, clean(s.error)), s.onlyNew && h("div", { class: "hint" }, "only new")),
-        h("td", { class: "num" }, count(s.objects ?? 0)), h("td", { class: "num" }, count(s.events ?? 0)),
-        h("td", { class: "num" }, this.before.get(s.id)?.rate == null ? "–" : rate(this.before.get(s.id).rate)),
-        h("td", { class: "when", title: time(s.lastEventAt) ? stamp(time(s.lastEventAt), prefs.utc) : "" }, ago(time(s.lastEventAt), now())),
-        h("td", { class: "when", title: time(s.lastProofOfLife) ? stamp(time(s.lastProofOfLife), prefs.utc) : "" }, ago(time(s.lastProofOfLife), now())),
+        h("td", { class: "num", "data-label": "objects" }, count(s.objects ?? 0)), h("td", { class: "num", "data-label": "events" }, count(s.events ?? 0)),
+        h("td", { class: "num", "data-label": "rate" }, this.before.get(s.id)?.rate == null ? "–" : rate(this.before.get(s.id).rate)),
+        h("td", { class: "when", "data-label": "last event", title: time(s.lastEventAt) ? stamp(time(s.lastEventAt), prefs.utc) : "" }, ago(time(s.lastEventAt), now())),
+        h("td", { class: "when", "data-label": "alive", title: time(s.lastProofOfLife) ? stamp(time(s.lastProofOfLife), prefs.utc) : "" }, ago(time(s.lastProofOfLife), now())),
         h("td", {}, this.app.readonly ? null : button({ icon: "trash", label: `Remove ${s.class}`, onclick: () => this.remove(s), dataset: { remove: s.id } })))))),
     ), h("p", { class: "hint" }, `${plural(list.length, "subscription")}. Removing one leaves its logged events in history.`));
     if (focused) el.querySelector(`[data-remove="${CSS.escape(focused)}"]`)?.focus();

@@ -290,7 +290,7 @@ func TestShots(t *testing.T) {
 			p.shot(*shots, name("object"))
 			visit(`/?view=subscriptions`, "")
 			p.shot(*shots, name("subscriptions"))
-			p.do(`document.querySelector("#subscriptions-form .primary").click()`)
+			p.do(`document.querySelector("#subscriptions-form .primary[aria-expanded=false]")?.click()`)
 			p.shot(*shots, name("subscribe"))
 			visit(`/?view=session`, `document.querySelector(".gap-list")`)
 			p.shot(*shots, name("session"))

@@ -526,6 +526,25 @@ func TestAccessible(t *testing.T) {
 	check("session")
 }
 
+// Without a token that holds, the page leads to the sign-in, and that to where
+// one was.
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	p, s := story(t, "/")
+	s.Fail(401)
+	p.do(`acitap.go({ filter: 'tenant == "prod"' })`)
+	p.until(`location.pathname === "/signin"`)
+	p.until(`document.querySelector("input[type=password]")?.checkVisibility() && document.activeElement.id === "token"`)
+	if got := js[string](p, `document.querySelector("input[name=next]").value`); !strings.HasPrefix(got, "/?filter=") {
+		t.Errorf("the form leads to %q", got)
+	}
+	p.run(chromedp.Navigate(p.url + "/signin?mistake=This+token+is+not+known"))
+	p.until(`document.querySelector("[role=alert]").checkVisibility()`)
+	if *shots != "" {
+		p.shot(*shots, "1280-dark-signin")
+	}
+}
+
 // Two thousand events a second: the frames come on time, the list holds its
 // fifty thousand rows and says what it left out.
 func TestTwoThousandASecond(t *testing.T) {

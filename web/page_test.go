@@ -244,7 +244,7 @@ func TestNewEntry(t *testing.T) {
 // The generated files belong to the templates.
 func TestGenerated(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"layout", "page"} {
+	for _, name := range []string{"layout", "page", "signin"} {
 		b, err := os.ReadFile(name + ".templ")
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,8 @@
 //	acitap serve     run the service
 //	acitap demo      the same with a simulated fabric in place of an APIC
 //	acitap sim       the simulated fabric alone, as an APIC for other tools
+//	acitap tail      follow a running service on a terminal
+//	acitap token     make a token for somebody who may call
 //	acitap version
 package main
 
@@ -30,7 +32,10 @@ const usage = `acitap is a tap on the events of a Cisco ACI fabric.
   acitap serve     run the service (settings: .env, environment, flags; see acitap serve -h)
   acitap demo      try it: the service with a simulated fabric in place of an APIC
   acitap sim       the simulated fabric alone, as an APIC for other tools
+  acitap tail      follow a running service: acitap tail CLASS…; see acitap tail -h
+  acitap token     make a token for somebody who may call: acitap token NAME --role reader
   acitap version   print the version
+  acitap completion bash|zsh|fish   print what the shell needs to complete commands and flags
 
 `
 
@@ -55,6 +60,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return demo(ctx, args, environ, stdout, stderr)
 	case "sim":
 		return sim(ctx, args, stdout, stderr)
+	case "token":
+		return token(args, stdout, stderr)
+	case "tail":
+		return tail(ctx, args, environ, stdout, stderr)
+	case "completion":
+		return completion(args, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "acitap", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 		return exitOK

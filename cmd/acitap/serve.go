@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -85,6 +86,21 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		return err
 	}
 
+	var tokens *handlers.Tokens
+	if s.TokensFile != "" {
+		if tokens, err = handlers.OpenTokens(s.TokensFile, log, registry); err != nil {
+			return fmt.Errorf("ACITAP_TOKENS_FILE: %w", err)
+		}
+	}
+	var keys *keyPair
+	if s.TLSCertFile != "" {
+		if keys, err = loadKeyPair(s.TLSCertFile, s.TLSKeyFile, log); err != nil {
+			return fmt.Errorf("ACITAP_TLS_CERT_FILE: %w", err)
+		}
+	} else if host, _, err := net.SplitHostPort(s.Listen); err == nil && !loopback(host) {
+		log.Warn("tokens and events go over the network in the clear: set ACITAP_TLS_CERT_FILE and ACITAP_TLS_KEY_FILE, or put a proxy with TLS before acitap", "listen", s.Listen)
+	}
+
 	// Each layer has a context of its own, so that they stop one after the other.
 	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,10 +118,14 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		}
 	})
 	tapping.Go(func() { subscribeAll(hubCtx, hub, s.queries, log) })
+	if tokens != nil {
+		tapping.Go(func() { tokens.Run(hubCtx) })
+	}
 
 	server := &http.Server{
 		Handler: handlers.New(handlers.Options{
 			Hub: hub, Log: log, Version: version(), MaxStreams: s.MaxStreams,
+			Tokens: tokens, Listen: listener.Addr().String(), CORSOrigins: s.origins, Registerer: registry, Gatherer: registry,
 		}),
 		BaseContext:       func(net.Listener) context.Context { return baseCtx },
 		ReadHeaderTimeout: 10 * time.Second,
@@ -114,18 +134,19 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	scheme := "http"
+	if keys != nil {
+		scheme = "https"
+		server.TLSConfig = &tls.Config{GetCertificate: keys.get, MinVersion: tls.VersionTLS12}
+	}
 	serving.Go(func() {
 		serve := func() error { return server.Serve(listener) }
-		if s.TLSCertFile != "" {
-			serve = func() error { return server.ServeTLS(listener, s.TLSCertFile, s.TLSKeyFile) }
+		if server.TLSConfig != nil {
+			serve = func() error { return server.ServeTLS(listener, "", "") }
 		}
 		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
 	})
-	if s.TLSCertFile != "" {
-		scheme = "https"
-	}
 	started(scheme + "://" + listener.Addr().String())
 
 	select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,12 +22,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/dustin/go-humanize"
 	"github.com/joho/godotenv"
 
 	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/handlers"
 )
 
 // settings are what the environment, the env file and the flags say. The
@@ -49,6 +54,9 @@ type settings struct {
 	DataDir        string        `env:"ACITAP_DATA_DIR" envDefault:"acitap-data" help:"directory of the log; one process at a time"`
 	Retention      time.Duration `env:"ACITAP_RETENTION" envDefault:"168h" help:"how long history is held"`
 	RetentionBytes byteSize      `env:"ACITAP_RETENTION_BYTES" envDefault:"10GiB" help:"how much history is held"`
+	TokensFile     string        `env:"ACITAP_TOKENS_FILE" help:"who may call: lines of name role sha256, as acitap token prints them"`
+	CORSOrigins    string        `env:"ACITAP_CORS_ORIGINS" help:"origins whose pages may call, comma-separated, as https://noc.example.com"`
+	WebhookAllow   string        `env:"ACITAP_WEBHOOK_ALLOW" help:"networks that webhooks may reach although they are local, comma-separated, as 127.0.0.0/8"`
 	MaxStreams     int           `env:"ACITAP_MAX_STREAMS" envDefault:"20000" help:"open streams at the most"`
 	LogLevel       slog.Level    `env:"ACITAP_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat      string        `env:"ACITAP_LOG_FORMAT" envDefault:"text" help:"text, or json for machines"`
@@ -56,6 +64,8 @@ type settings struct {
 	controllers []*url.URL
 	key         *rsa.PrivateKey
 	queries     []apic.Query
+	origins     []string       // of CORSOrigins
+	allow       []netip.Prefix // of WebhookAllow
 }
 
 // A secret is never printed.
@@ -143,7 +153,7 @@ func load(command string, args, environ []string, stderr io.Writer, apicless boo
 		}
 	}
 	var mistakes []error
-	known := make(map[string]bool)
+	known := map[string]bool{"ACITAP_URL": true, "ACITAP_TOKEN": true} // of acitap tail
 	for _, f := range names() {
 		known[f.Tag.Get("env")] = true
 	}
@@ -187,7 +197,7 @@ func load(command string, args, environ []string, stderr io.Writer, apicless boo
 // nearest suggests the setting that was probably meant.
 func nearest(name string, known map[string]bool) string {
 	for k := range known {
-		if strings.HasPrefix(k, "ACITAP_") && (strings.Contains(name, strings.TrimPrefix(k, "ACITAP_")) || strings.Contains(k, strings.TrimPrefix(name, "ACITAP_"))) {
+		if strings.HasPrefix(k, "ACITAP_") && k != "ACITAP_URL" && k != "ACITAP_TOKEN" && (strings.Contains(name, strings.TrimPrefix(k, "ACITAP_")) || strings.Contains(k, strings.TrimPrefix(name, "ACITAP_"))) {
 			return "; did you mean " + k + "?"
 		}
 	}
@@ -305,11 +315,37 @@ func (s *settings) check(apicless bool) []error {
 	}
 	if host, _, err := net.SplitHostPort(s.Listen); err != nil {
 		mistake("ACITAP_LISTEN: %w", err)
-	} else if !loopback(host) {
-		mistake("ACITAP_LISTEN: %s is not a loopback address, and who can reach it could do everything: listen on 127.0.0.1 and let a reverse proxy with access control, or an SSH tunnel, lead to it", s.Listen)
+	} else if !loopback(host) && s.TokensFile == "" {
+		mistake("ACITAP_LISTEN: %s is not a loopback address, and without tokens who can reach it could do everything: make one with \"acitap token NAME --role operator\" and give the file of its line as ACITAP_TOKENS_FILE, or listen on 127.0.0.1", s.Listen)
 	}
-	if (s.TLSCertFile == "") != (s.TLSKeyFile == "") {
+	if s.TokensFile != "" {
+		if _, err := handlers.OpenTokens(s.TokensFile, nil, nil); err != nil {
+			mistake("ACITAP_TOKENS_FILE: %w", err)
+		}
+	}
+	switch {
+	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
 		mistake("ACITAP_TLS_KEY_FILE: ACITAP_TLS_CERT_FILE and ACITAP_TLS_KEY_FILE belong together")
+	case s.TLSCertFile != "":
+		if _, err := tls.LoadX509KeyPair(s.TLSCertFile, s.TLSKeyFile); err != nil {
+			mistake("ACITAP_TLS_CERT_FILE: %w", err)
+		}
+	}
+	for origin := range list(s.CORSOrigins) {
+		if err := handlers.CheckOrigin(origin); err != nil {
+			mistake("ACITAP_CORS_ORIGINS: %w", err)
+		}
+		s.origins = append(s.origins, origin)
+	}
+	for text := range list(s.WebhookAllow) {
+		p, err := netip.ParsePrefix(text)
+		if ip, alone := netip.ParseAddr(text); err != nil && alone == nil {
+			p, err = ip.Prefix(ip.BitLen())
+		}
+		if err != nil {
+			mistake("ACITAP_WEBHOOK_ALLOW: %q is no network: write it as 127.0.0.0/8 or 10.1.2.3", text)
+		}
+		s.allow = append(s.allow, p.Masked())
 	}
 	if s.Fabric == "" || len(s.Fabric) > 64 || strings.ContainsFunc(s.Fabric, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
 		mistake("ACITAP_FABRIC: %q is no name: at most 64 bytes without spaces, commas and control characters", s.Fabric)
@@ -330,6 +366,11 @@ func (s *settings) check(apicless bool) []error {
 		mistake("ACITAP_LOG_FORMAT: %q is neither text nor json", s.LogFormat)
 	}
 	return mistakes
+}
+
+// list splits text at commas, spaces and lines.
+func list(text string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
 func loopback(host string) bool {

@@ -188,12 +188,30 @@ func mustRead(t *testing.T, j apic.Journal, r apic.Range) []*apic.Entry {
 
 func same(t *testing.T, what string, got, want []*apic.Entry) {
 	t.Helper()
-	if diff := cmp.Diff(ids(want), ids(got)); diff != "" {
+	if !slices.Equal(ids(want), ids(got)) {
+		diff := cmp.Diff(ids(want), ids(got))
 		t.Fatalf("%s: ids (-want +got):\n%s", what, diff)
 	}
-	if diff := cmp.Diff(want, got, compare); diff != "" {
-		t.Fatalf("%s (-want +got):\n%s", what, diff)
+	for i := range want {
+		if !equal(got[i], want[i]) {
+			t.Fatalf("%s (-want +got):\n%s", what, cmp.Diff(want[i], got[i], compare))
+		}
 	}
+}
+
+// equal is what cmp.Equal would say, in a hundredth of its time.
+func equal(a, b *apic.Entry) bool {
+	if a.ID != b.ID || string(a.JSON) != string(b.JSON) || (a.Event == nil) != (b.Event == nil) || (a.Gap == nil) != (b.Gap == nil) {
+		return false
+	}
+	if a.Gap != nil {
+		g, h := *a.Gap, *b.Gap
+		return g.Time.Equal(h.Time) && g.From.Equal(h.From) && g.To.Equal(h.To) && g.Fabric == h.Fabric &&
+			g.Reason == h.Reason && g.Healed == h.Healed && slices.Equal(g.Classes, h.Classes)
+	}
+	v, w := a.Event, b.Event
+	return v.Time.Equal(w.Time) && v.Fabric == w.Fabric && v.Class == w.Class && v.DN == w.DN && v.Status == w.Status && v.Origin == w.Origin &&
+		v.Attributes == w.Attributes && v.Object == w.Object && slices.Equal(v.Changes, w.Changes)
 }
 
 func ids(list []*apic.Entry) []apic.ID {
@@ -541,8 +559,13 @@ func firstAfter(t *testing.T, s Subject) {
 				}
 				got[apic.ObjectKey{Fabric: e.Event.Fabric, DN: e.Event.DN}] = e
 			}
-			if diff := cmp.Diff(want, got, compare); diff != "" {
-				t.Fatalf("narrow %d after %d (-want +got):\n%s", i, after, diff)
+			if len(got) != len(want) {
+				t.Fatalf("narrow %d after %d: %d objects, want %d", i, after, len(got), len(want))
+			}
+			for k, e := range want {
+				if got[k] == nil || !equal(got[k], e) {
+					t.Fatalf("narrow %d after %d: %v (-want +got):\n%s", i, after, k, cmp.Diff(e, got[k], compare))
+				}
 			}
 		}
 	}

@@ -59,6 +59,10 @@ func New() *Server {
 	}
 	s.mux.Handle("GET /static/", static.Handler())
 	s.mux.HandleFunc("GET /{$}", s.page)
+	s.mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_ = web.SignInPage(web.SignIn{Next: r.URL.Query().Get("next"), Mistake: r.URL.Query().Get("mistake")}).Render(r.Context(), w)
+	})
 	s.mux.HandleFunc("GET /session", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.sessions()) })
 	s.mux.HandleFunc("GET /subscriptions", s.listSubscriptions)
 	s.mux.HandleFunc("POST /subscriptions", s.subscribe)
