@@ -217,7 +217,7 @@ func TestRestFaults(t *testing.T) {
 		c.Heal()
 		c.Skew(10 * time.Minute)
 		r := s.get("/api/mo/uni.json")
-		if d, err := http.ParseTime(r.header.Get("Date")); err != nil || d.Sub(time.Now()).Round(time.Second) != 10*time.Minute {
+		if d, err := http.ParseTime(r.header.Get("Date")); err != nil || time.Until(d).Round(time.Second) != 10*time.Minute {
 			t.Errorf("Date %v %v", d, err)
 		}
 		c.Zone(time.FixedZone("", -4*3600))
@@ -769,7 +769,7 @@ func TestLifetimes(t *testing.T) {
 			t.Errorf("refresh: %d", r.status)
 		}
 		infos := c.Subscriptions()
-		if len(infos) != 1 || infos[0].Expires.Sub(time.Now()) != 410*time.Second || infos[0].ID != id {
+		if len(infos) != 1 || time.Until(infos[0].Expires) != 410*time.Second || infos[0].ID != id {
 			t.Errorf("%+v", infos)
 		}
 		if got, err := c.SubscriptionID("fvTenant"); got != id || err != nil {

@@ -148,14 +148,14 @@ func (f *Fabric) verify(cs cookies, method, uri string, body []byte) (string, er
 	dn := cs.get("apic-certificate-dn")
 	id, ok := f.opts.CertKeys[dn]
 	if !ok || id.Key == nil {
-		return "", fmt.Errorf("Invalid signature: no certificate %s", dn)
+		return "", fmt.Errorf("invalid signature: no certificate %s", dn)
 	}
 	if cs.get("apic-certificate-algorithm") != "v1.0" || cs.get("apic-certificate-fingerprint") == "" {
-		return "", fmt.Errorf("Invalid signature: algorithm or fingerprint is missing")
+		return "", fmt.Errorf("invalid signature: algorithm or fingerprint is missing")
 	}
 	sig, err := base64.StdEncoding.DecodeString(cs.get("apic-request-signature"))
 	if err != nil {
-		return "", fmt.Errorf("Invalid signature: not base64")
+		return "", fmt.Errorf("invalid signature: not base64")
 	}
 	// What was signed: the query as written, or unescaped.
 	path, query, has := strings.Cut(uri, "?")
@@ -180,7 +180,7 @@ func (f *Fabric) verify(cs cookies, method, uri string, body []byte) (string, er
 			return cmpOr(id.User, certUser(dn)), nil
 		}
 	}
-	return "", fmt.Errorf("Invalid signature: verification failed for certificate %s", dn)
+	return "", fmt.Errorf("invalid signature: verification failed for certificate %s", dn)
 }
 
 // certUser is the user in uni/userext/user-<user>/usercert-<name>.

@@ -239,7 +239,7 @@ func (w *writer) event(e *apic.Entry) error {
 	case v.Object == v.Attributes:
 		b.int(shapeSame)
 		b.null()
-	case isBare(v.Object, v.Attributes):
+	case v.Status == apic.Created && isBare(v.Object, v.Attributes):
 		b.int(shapeBare)
 		b.null()
 	default:

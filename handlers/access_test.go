@@ -502,6 +502,7 @@ func TestSlowBody(t *testing.T) {
 			}
 			fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: acitap\r\nContent-Length: 10\r\n\r\n1", call)
 			begun := time.Now()
+			c.SetReadDeadline(begun.Add(time.Minute))
 			b, _ := io.ReadAll(c)
 			c.Close()
 			if took := time.Since(begun); took > 40*time.Second {

@@ -1,7 +1,7 @@
 // Package handlers serves a hub over HTTP: subscriptions, queues, history,
 // streams, objects, the state of the session, and the page.
 //
-//	request ─▶ [New]: headers, id, log, recover, limits, cross-origin ─▶ route ─▶ handler ─▶ answer
+//	request ─▶ [New]: headers, id, log, recover, host, who, limits, cross-origin ─▶ route: its role ─▶ handler ─▶ answer
 //	                                                                                └─ error ─▶ problem
 //
 // # Promises
@@ -18,6 +18,9 @@
 //     do next. A 5xx says no more than an id under which the log has the cause.
 //   - Every write has a deadline, every body a limit, every caller a number of
 //     requests in flight.
+//
+//   - Who may call what stands in one table, needs. A route that is not there
+//     is open to nobody.
 //
 // # Stopping
 //

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/webhook"
 )
 
 // A Hub is what the handlers need of [apic.Hub].
@@ -58,6 +59,8 @@ type Options struct {
 	Hub     Hub          // required
 	Log     *slog.Logger // nil: silence
 	Version string       // of acitap, shown by /livez
+
+	Webhooks *webhook.Service // nil: there are no webhooks
 
 	MaxStreams  int // streams at a time, of all callers; 0 is 20,000
 	MaxInFlight int // other requests at a time, for each caller; 0 is 60
@@ -115,11 +118,11 @@ func New(o Options) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.routes = s.router()
+	s.routes = s.router(o.Webhooks)
 	return s
 }
 
-func (s *server) router() *chi.Mux {
+func (s *server) router(hooks *webhook.Service) *chi.Mux {
 	r := chi.NewRouter()
 	on := func(methods, pattern string, h handler) {
 		for m := range strings.FieldsSeq(methods) {
@@ -154,6 +157,7 @@ func (s *server) router() *chi.Mux {
 	on("GET", "/healthz", s.readyz)
 
 	documentRoutes(on)
+	webhookRoutes(on, hooks)
 	s.pageRoutes(on)
 	on("GET", "/signin", s.signinForm)
 	on("POST", "/signin", s.signin)

@@ -496,7 +496,8 @@ func TestOpenAPIParameters(t *testing.T) {
 					}
 				}
 				for _, name := range documented {
-					if !slices.Contains(got, name) && !(method == "post" && pattern == "/subscriptions/{class}") {
+					// The list leaves out what has the name of a selector.
+					if !slices.Contains(got, name) && !slices.Contains([]string{"fabric", "dn", "filter"}, name) {
 						t.Errorf("%s: openapi.json has %s, which it does not know (%s)", call, name, m[1])
 					}
 					values := []string{}

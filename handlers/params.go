@@ -150,8 +150,10 @@ func readAll(w *response, r *http.Request) ([]byte, error) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTime))
-	defer func() { _ = c.SetReadDeadline(time.Time{}) }() // or it would end a long poll
 	b, err := io.ReadAll(r.Body)
+	if err == nil {
+		_ = c.SetReadDeadline(time.Time{}) // or it would end a long poll; else net/http waits for the rest
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge().because(err)
 	}

@@ -186,6 +186,7 @@ func TestAssets(t *testing.T) {
 	}
 	follow("feed-worker.js")
 	follow("boot.js")
+	follow("docs.js") // of /docs
 	files, err := fs.Glob(static.Files(), "*.js")
 	if err != nil {
 		t.Fatal(err)

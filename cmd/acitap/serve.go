@@ -20,6 +20,7 @@ import (
 	"github.com/acitap/acitap/apic"
 	"github.com/acitap/acitap/eventlog"
 	"github.com/acitap/acitap/handlers"
+	"github.com/acitap/acitap/webhook"
 )
 
 func serve(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
@@ -65,7 +66,8 @@ func (s *settings) run(ctx context.Context, log *slog.Logger, o apic.Options, st
 }
 
 // runOn builds the service, serves until ctx ends, and stops it in the order of
-// the flow: streams and long polls, the server, the session, the log. It closes
+// the flow: streams and long polls, the server, webhooks, the
+// session, the log. It closes
 // the listener.
 func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, listener net.Listener, started func(addr string)) (err error) {
 	defer listener.Close()
@@ -82,6 +84,16 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 
 	o.Journal, o.Logger, o.Registerer = journal, log, registry
 	hub, err := apic.New(ctx, o)
+	if err != nil {
+		return err
+	}
+
+	store, err := webhook.OpenSQLite(ctx, s.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	hooks, err := webhook.New(ctx, webhook.Options{Hub: hub, Store: store, Allow: s.allow, Log: log, Registerer: registry})
 	if err != nil {
 		return err
 	}
@@ -104,9 +116,10 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 	// Each layer has a context of its own, so that they stop one after the other.
 	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
+	hooksCtx, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
 	baseCtx, stopStreams := context.WithCancelCause(context.WithoutCancel(ctx))
-	var journaling, tapping, serving sync.WaitGroup
-	failed := make(chan error, 3)
+	var journaling, tapping, delivering, serving sync.WaitGroup
+	failed := make(chan error, 4)
 	journaling.Go(func() {
 		if err := journal.Run(journalCtx); err != nil {
 			failed <- err
@@ -117,26 +130,24 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 			failed <- err
 		}
 	})
+	delivering.Go(func() {
+		if err := hooks.Run(hooksCtx); err != nil {
+			failed <- err
+		}
+	})
 	tapping.Go(func() { subscribeAll(hubCtx, hub, s.queries, log) })
 	if tokens != nil {
 		tapping.Go(func() { tokens.Run(hubCtx) })
 	}
 
-	server := &http.Server{
-		Handler: handlers.New(handlers.Options{
-			Hub: hub, Log: log, Version: version(), MaxStreams: s.MaxStreams,
-			Tokens: tokens, Listen: listener.Addr().String(), CORSOrigins: s.origins, Registerer: registry, Gatherer: registry,
-		}),
-		BaseContext:       func(net.Listener) context.Context { return baseCtx },
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := newServer(handlers.New(handlers.Options{
+		Hub: hub, Webhooks: hooks, Log: log, Version: version(), MaxStreams: s.MaxStreams,
+		Tokens: tokens, Listen: listener.Addr().String(), CORSOrigins: s.origins, Registerer: registry, Gatherer: registry,
+	}), keys, log)
+	server.BaseContext = func(net.Listener) context.Context { return baseCtx }
 	scheme := "http"
 	if keys != nil {
 		scheme = "https"
-		server.TLSConfig = &tls.Config{GetCertificate: keys.get, MinVersion: tls.VersionTLS12}
 	}
 	serving.Go(func() {
 		serve := func() error { return server.Serve(listener) }
@@ -161,11 +172,29 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		server.Close()
 	}
 	serving.Wait()
+	stopHooks()
+	delivering.Wait()
 	stopHub()
 	tapping.Wait()
 	stopJournal()
 	journaling.Wait()
 	return err
+}
+
+// newServer returns a server with the limits that a handler cannot set. There is
+// no WriteTimeout, which would cut streams: the handler sets deadlines.
+func newServer(handler http.Handler, keys *keyPair, log *slog.Logger) *http.Server {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if keys != nil {
+		server.TLSConfig = &tls.Config{GetCertificate: keys.get, MinVersion: tls.VersionTLS12}
+	}
+	return server
 }
 
 // subscribeAll makes the subscriptions that the settings ask for.

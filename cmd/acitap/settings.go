@@ -77,6 +77,12 @@ func (secret) LogValue() slog.Value { return slog.StringValue("redacted") }
 // String keeps it out of everything else that formats.
 func (secret) String() string { return "redacted" }
 
+// GoString keeps it out of %#v.
+func (secret) GoString() string { return "redacted" }
+
+// MarshalText keeps it out of JSON, of the log's too.
+func (secret) MarshalText() ([]byte, error) { return []byte("redacted"), nil }
+
 // A byteSize is a number of bytes, written as 10GiB.
 type byteSize int64
 

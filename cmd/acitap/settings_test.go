@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,6 +58,19 @@ func TestEnvExampleSaysTheDefaults(t *testing.T) {
 	}
 }
 
+// With tokens acitap may listen beyond loopback.
+func TestTokensLetOthersIn(t *testing.T) {
+	inEmptyDir(t)
+	os.WriteFile("tokens", []byte("ann reader "+strings.Repeat("a", 64)+"\n"), 0o600)
+	s, err := load("serve", nil, append(given, "ACITAP_LISTEN=:8443", "ACITAP_TOKENS_FILE=tokens", "ACITAP_CORS_ORIGINS=https://a.example", "ACITAP_WEBHOOK_ALLOW=10.1.2.3/8,::1", "ACITAP_TOKEN=of-tail"), io.Discard, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(s.origins, s.allow); got != "[https://a.example] [10.0.0.0/8 ::1/128]" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestFlagsStandOverEnvironmentOverFile(t *testing.T) {
 	inEmptyDir(t)
 	os.WriteFile(".env", []byte("ACITAP_FABRIC=file\nACITAP_LISTEN=127.0.0.1:1\nACITAP_DATA_DIR=file\n"), 0o600)
@@ -98,7 +112,9 @@ func TestAllMistakesAtOnceEachWithItsName(t *testing.T) {
 			"ACITAP_LOG_FORMAT:", "ACITAP_FABRIC:", "ACITAP_SUBSCRIPTIONS:", "ACITAP_MAX_STREAMS:", "APIC_TLS_FINGERPRINT:", "APIC_CA_FILE:", "APIC_KEY_FILE:", "ACITAP_TLS_KEY_FILE:",
 			"ACITAP_RETENTON: there is no such setting",
 		}},
-		{[]string{"ACITAP_LISTEN=0.0.0.0:80"}, []string{"ACITAP_LISTEN: 0.0.0.0:80 is not a loopback address"}},
+		{[]string{"ACITAP_LISTEN=0.0.0.0:80"}, []string{"ACITAP_LISTEN: 0.0.0.0:80 is not a loopback address", "acitap token NAME", "ACITAP_TOKENS_FILE"}},
+		{[]string{"ACITAP_TOKENS_FILE=nowhere", "ACITAP_CORS_ORIGINS=https://a.example *,b.example", "ACITAP_WEBHOOK_ALLOW=10.0.0.0/8,::1,x", "ACITAP_TLS_CERT_FILE=nowhere", "ACITAP_TLS_KEY_FILE=nowhere"},
+			[]string{"ACITAP_TOKENS_FILE: open nowhere", "ACITAP_CORS_ORIGINS: *", `ACITAP_CORS_ORIGINS: "b.example"`, `ACITAP_WEBHOOK_ALLOW: "x"`, "ACITAP_TLS_CERT_FILE: open nowhere"}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), []string{"serve"}, c.environ, io.Discard, &out)
@@ -139,7 +155,10 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	s.logger(&out).Info("settings", "all", s, "password", s.Password)
+	for _, s.LogFormat = range []string{"text", "json"} {
+		s.logger(&out).Info("settings", "all", s, "value", *s, "password", s.Password, "pointer", &s.Password)
+		fmt.Fprintf(&out, "%v %+v %#v %s %q", s, *s, *s, s.Password, s.Password)
+	}
 	if strings.Contains(out.String(), "s3cret") {
 		t.Errorf("the log shows the password: %s", out.String())
 	}
