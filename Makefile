@@ -3,7 +3,7 @@
 GO ?= go
 STATICCHECK = $(GO) tool -modfile=tools.mod staticcheck
 
-.PHONY: all build demo test check generate fmt fuzz bench mutants chromium
+.PHONY: release all build demo test check generate fmt fuzz bench mutants chromium
 
 all: build
 
@@ -35,6 +35,7 @@ check:
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+	$(GO) test -short -run TestLicences ./deploy/release
 	$(GO) tool templ generate -path web >/dev/null 2>&1
 	@git diff --exit-code -- web || { echo "generated files are not up to date: run make generate"; exit 1; }
 
@@ -59,3 +60,8 @@ bench:
 # Deliberate defects, each of which some test must find.
 mutants:
 	$(GO) test -tags mutants -run TestMutants -timeout 60m -v ./apic
+
+# The program for every platform, the same bytes from the same commit, with
+# SHA256SUMS and bills of materials, in dist/. Fails above 30 MB.
+release:
+	$(GO) run ./deploy/release

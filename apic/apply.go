@@ -657,7 +657,11 @@ func (h *Hub) compared(ctx context.Context, l *link, list *listing) {
 	for _, k := range rest {
 		h.tell(k.mo, k.at, links)
 	}
-	h.then = append(h.then, s.settle)
+	h.then = append(h.then, func() {
+		l.shown = true
+		s.settle()
+		h.checkSettled(l.conn)
+	})
 	if !wasActive && l.conn.failover {
 		// The new controller may have listed what was true some seconds ago.
 		time.AfterFunc(secondLook, func() {

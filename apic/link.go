@@ -13,6 +13,7 @@ type link struct {
 	id   string // APIC's, known once it is made
 
 	active  bool // compared, and told live
+	shown   bool // what the comparison told is on the timeline
 	listing bool // a list is under way: what comes is kept beside it
 	dropped bool // replaced, or its connection is over
 
@@ -122,11 +123,15 @@ func (s *subscription) unlink(l *link) {
 	}
 }
 
-// state derives what is reported.
+// state derives what is reported. Who sees a subscription active sees its
+// objects and events too.
 func (s *subscription) state() State {
+	for _, l := range s.links {
+		if l.active && l.shown {
+			return Active
+		}
+	}
 	switch {
-	case s.live():
-		return Active
 	case s.refusal != nil:
 		return Failed
 	}

@@ -483,6 +483,9 @@ func TestRollOverTellsEverythingOnce(t *testing.T) {
 		if logins := len(r.fabric.Logins()); logins < 3 {
 			t.Fatalf("%d logins: no session took over", logins)
 		}
+		if logouts := len(r.fabric.RequestsTo("aaaLogout")); logouts < 2 {
+			t.Errorf("%d logouts: the old sessions were not ended by their successors", logouts)
+		}
 		told := 0
 		last := ""
 		for _, e := range r.entries()[snapshot:] {

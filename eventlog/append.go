@@ -33,9 +33,11 @@ type writer struct {
 	shapes     map[unique.Handle[string]]int64
 	nths       map[int64]int64            // the number of the newest event of a class
 	young, old map[apic.ObjectKey]*object // the objects used last, in two generations
-	nextObject int64                      // 0 for not known
-	floor      int64                      // see [apic.Bounds]
-	touched    map[*object]struct{}       // whose heads the transaction has changed
+	places     map[placeKey]*place
+	nextObject int64                // 0 for not known
+	floor      int64                // see [apic.Bounds]
+	touched    map[*object]struct{} // whose heads the transaction has changed
+	moved      map[*place]struct{}  // likewise
 
 	buf []byte
 }
@@ -43,11 +45,22 @@ type writer struct {
 // An object is what the file has of one under the same name.
 type object struct {
 	number       int64
-	tenant, node int64 // words, 0 for none
+	tenant, node *place // nil for none
 	last         int64
 	state        int64 // as in heads
 	exists       bool  // state is not NULL
 	count        int64
+}
+
+// A place is a tenant or a node.
+type place struct {
+	placeKey
+	last, count int64
+}
+
+type placeKey struct {
+	kind string
+	word int64
 }
 
 func newWriter(c *conn) (*writer, error) {
@@ -58,7 +71,7 @@ func newWriter(c *conn) (*writer, error) {
 	}{
 		{&w.begin, "BEGIN IMMEDIATE"},
 		{&w.commit, "COMMIT"},
-		{&w.insert, "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+		{&w.insert, "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
 		{&w.head, "INSERT OR REPLACE INTO heads VALUES (?,?,?,?)"},
 	} {
 		var err error
@@ -76,7 +89,8 @@ func (w *writer) forget() {
 	w.shapes = make(map[unique.Handle[string]]int64)
 	w.nths = make(map[int64]int64)
 	w.young, w.old = make(map[apic.ObjectKey]*object), nil
-	w.touched = make(map[*object]struct{})
+	w.places = make(map[placeKey]*place)
+	w.touched, w.moved = make(map[*object]struct{}), make(map[*place]struct{})
 	w.nextObject = 0
 }
 
@@ -178,7 +192,7 @@ func (w *writer) gap(e *apic.Entry) error {
 	b.int(0)
 	b.int(nth)
 	b.int(fabric)
-	for range 9 {
+	for range 11 {
 		b.null()
 	}
 	b.raw(e.JSON)
@@ -214,7 +228,12 @@ func (w *writer) event(e *apic.Entry) error {
 	if err != nil {
 		return err
 	}
-	o.count++
+	var marks int64
+	if o.count++; o.count%markEvery == 0 {
+		marks |= markObject
+	}
+	tenant, afterTenant := w.move(o.tenant, int64(e.ID), markTenant, &marks)
+	node, afterNode := w.move(o.node, int64(e.ID), markNode, &marks)
 	b := binder{stmt: w.insert}
 	b.int(int64(e.ID))
 	b.int(v.Time.UnixMicro())
@@ -224,14 +243,12 @@ func (w *writer) event(e *apic.Entry) error {
 	b.int(status)
 	b.int(origin)
 	b.int(o.number)
+	b.ref(tenant)
+	b.ref(node)
 	b.int(o.last)
-	if o.count%markEvery == 0 {
-		b.int(1)
-	} else {
-		b.null()
-	}
-	b.ref(o.tenant)
-	b.ref(o.node)
+	b.ref(afterTenant)
+	b.ref(afterNode)
+	b.ref(marks)
 	switch {
 	case v.Object.IsZero():
 		b.null()
@@ -258,6 +275,20 @@ func (w *writer) event(e *apic.Entry) error {
 		return err
 	}
 	return w.fold(o, int64(e.ID), v)
+}
+
+// move makes an entry the newest of its tenant or node, and returns the
+// place's word and the entry before.
+func (w *writer) move(p *place, id, mark int64, marks *int64) (word, before int64) {
+	if p == nil {
+		return 0, 0
+	}
+	before, p.last = p.last, id
+	if p.count++; p.count%markEvery == 0 {
+		*marks |= mark
+	}
+	w.moved[p] = struct{}{}
+	return p.word, before
 }
 
 // fold brings the object's head to what it is after the event.
@@ -370,6 +401,12 @@ func (w *writer) writeHeads() error {
 			return err
 		}
 	}
+	for p := range w.moved {
+		if err := w.run("INSERT OR REPLACE INTO places VALUES (?,?,?,?)", p.kind, p.word, p.last, p.count); err != nil {
+			return err
+		}
+	}
+	clear(w.moved)
 	return nil
 }
 
@@ -381,11 +418,21 @@ func (w *writer) object(k apic.ObjectKey) (*object, error) {
 	}
 	o = &object{}
 	path := k.DN.Path()
-	if o.tenant, err = w.place(path, "tenant"); err != nil {
-		return nil, err
-	}
-	if o.node, err = w.place(path, "node"); err != nil {
-		return nil, err
+	for _, kind := range []struct {
+		name  string
+		place **place
+	}{{byTenant, &o.tenant}, {byNode, &o.node}} {
+		name := path.Get(kind.name)
+		if name == "" {
+			continue
+		}
+		word, err := w.word(name)
+		if err != nil {
+			return nil, err
+		}
+		if *kind.place, err = w.place(kind.name, word); err != nil {
+			return nil, err
+		}
 	}
 	fabric, err := w.word(k.Fabric)
 	if err != nil {
@@ -402,7 +449,7 @@ func (w *writer) object(k apic.ObjectKey) (*object, error) {
 	w.nextObject++
 	w.remember(k, o)
 	w.touched[o] = struct{}{}
-	return o, w.run("INSERT INTO objects VALUES (?,?,?,NULLIF(?,0),NULLIF(?,0))", string(k.DN), fabric, o.number, o.tenant, o.node)
+	return o, w.run("INSERT INTO objects VALUES (?,?,?,?,?)", string(k.DN), fabric, o.number, o.tenant.ref(), o.node.ref())
 }
 
 // known returns what the file has under a name, nil for nothing.
@@ -419,16 +466,25 @@ func (w *writer) known(k apic.ObjectKey) (*object, error) {
 		return nil, err
 	}
 	var o *object
+	var tenant, node int64
 	_, err = w.row(func(s *sqlite3.Stmt) {
+		tenant, node = s.ColumnInt64(1), s.ColumnInt64(2)
 		o = &object{
-			number: s.ColumnInt64(0), tenant: s.ColumnInt64(1), node: s.ColumnInt64(2), last: s.ColumnInt64(3),
+			number: s.ColumnInt64(0), last: s.ColumnInt64(3),
 			exists: s.ColumnType(4) != sqlite3.NULL, state: s.ColumnInt64(4), count: s.ColumnInt64(5),
 		}
 	}, "SELECT o.object, o.tenant, o.node, h.last, h.state, h.count FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn = ? AND o.fabric = ?", string(k.DN), fabric)
-	if err == nil && o != nil {
-		w.remember(k, o)
+	if err != nil || o == nil {
+		return nil, err
 	}
-	return o, err
+	if o.tenant, err = w.place(byTenant, tenant); err != nil {
+		return nil, err
+	}
+	if o.node, err = w.place(byNode, node); err != nil {
+		return nil, err
+	}
+	w.remember(k, o)
+	return o, nil
 }
 
 func (w *writer) remember(k apic.ObjectKey, o *object) {
@@ -438,12 +494,30 @@ func (w *writer) remember(k apic.ObjectKey, o *object) {
 	w.young[k] = o
 }
 
-func (w *writer) place(p apic.Path, kind string) (int64, error) {
-	name := p.Get(kind)
-	if name == "" {
-		return 0, nil
+// place returns what the file has of a tenant or a node, nil for none.
+func (w *writer) place(kind string, word int64) (*place, error) {
+	if word == 0 {
+		return nil, nil
 	}
-	return w.word(name)
+	k := placeKey{kind, word}
+	if p := w.places[k]; p != nil {
+		return p, nil
+	}
+	p := &place{placeKey: k}
+	if _, err := w.row(func(s *sqlite3.Stmt) { p.last, p.count = s.ColumnInt64(0), s.ColumnInt64(1) },
+		"SELECT last, count FROM places WHERE kind = ? AND word = ?", kind, word); err != nil {
+		return nil, err
+	}
+	w.places[k] = p
+	return p, nil
+}
+
+// ref is a place as objects name it.
+func (p *place) ref() any {
+	if p == nil {
+		return nil
+	}
+	return p.word
 }
 
 // word returns the number of a name.

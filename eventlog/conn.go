@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -14,15 +15,30 @@ import (
 // and it can be tried again.
 var ErrFull = errors.New("the disk of the event log is full: new events wait until there is room")
 
-// explain makes a full disk an [ErrFull].
-func explain(err error) error {
+// explain makes a full disk an [ErrFull]. SQLite does not always know more of
+// it than that something could not be written: then the directory is asked.
+func explain(err error, dir string) error {
 	if err == nil || errors.Is(err, ErrFull) {
 		return err
 	}
-	if errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, sqlite3.FULL) || noRoom(err) ||
+		(errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.CANTOPEN)) && noRoom(probe(dir)) {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	}
 	return err
+}
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// probe tries to write what a small batch takes.
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, "probe")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(make([]byte, 16*pageSize))
+	return errors.Join(err, f.Close())
 }
 
 // A conn is one connection with its prepared statements, used by one

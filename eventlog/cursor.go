@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"slices"
+
 	"github.com/acitap/acitap/apic"
 )
 
@@ -52,36 +54,31 @@ func (s intersection) next(at apic.ID) (apic.ID, error) {
 	}
 }
 
-// The indexes of entries by a word.
+// What entries can be found by.
 const (
 	byClass  = "class"
 	byTenant = "tenant"
 	byNode   = "node"
+	byObject = "object"
 )
 
-// sqlKeyed returns the query of one key of an index in one direction.
-func sqlKeyed(index string, desc bool) string {
-	q := "SELECT id FROM entries INDEXED BY entries_" + index + " WHERE " + index + " = ? AND id >= ? AND id <= ? ORDER BY id"
-	if desc {
-		q += " DESC"
-	}
-	return q + " LIMIT ?"
-}
+// The queries of a class in either direction.
+const (
+	sqlClass     = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ?"
+	sqlClassDesc = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?"
+)
 
-// A keyed cursor has the ids under one key of an index.
+// A keyed cursor has the ids of one class, or of the gaps.
 type keyed struct {
 	search *search
-	query  string
-	key    int64
+	class  int64
 	ids    []apic.ID // read ahead
 	used   int
 	size   int64 // of the next reading ahead: grows while all that was read is used
 	end    bool  // nothing lies beyond ids
 }
 
-func (s *search) keyed(index string, key int64) *keyed {
-	return &keyed{search: s, query: sqlKeyed(index, s.r.Desc), key: key, size: 4}
-}
+func (s *search) keyed(class int64) *keyed { return &keyed{search: s, class: class, size: 4} }
 
 func (k *keyed) next(at apic.ID) (apic.ID, error) {
 	started := k.used
@@ -99,15 +96,15 @@ func (k *keyed) next(at apic.ID) (apic.ID, error) {
 	} else { // it was a leap
 		k.size = 4
 	}
-	low, high := at, k.search.r.Until
+	query, low, high := sqlClass, at, k.search.r.Until
 	if k.search.r.Desc {
-		low, high = k.search.r.After+1, at
+		query, low, high = sqlClassDesc, k.search.r.After+1, at
 	}
 	k.ids, k.used = k.ids[:0], 0
 	err := k.search.conn.each(func(st *stmt) error {
 		k.ids = append(k.ids, apic.ID(st.ColumnInt64(0)))
 		return nil
-	}, k.query, k.key, int64(low), int64(high), k.size)
+	}, query, k.class, int64(low), int64(high), k.size)
 	k.end = int64(len(k.ids)) < k.size
 	if err != nil || len(k.ids) == 0 {
 		return 0, err
@@ -122,26 +119,36 @@ func before(id, at apic.ID, desc bool) bool {
 	return id < at
 }
 
-const (
-	sqlMark = "SELECT id FROM entries INDEXED BY entries_mark WHERE mark = 1 AND object = ? AND id >= ? ORDER BY id LIMIT 1"
-	sqlPrev = "SELECT prev FROM entries WHERE id = ?"
+// sqlMark finds the next mark of a chain at or behind a place, sqlPrev the
+// entry before one.
+var (
+	sqlMark = map[string]string{
+		byObject: "SELECT id FROM entries INDEXED BY entries_object WHERE marks & 1 AND object = ? AND id >= ? ORDER BY id LIMIT 1",
+		byTenant: "SELECT id FROM entries INDEXED BY entries_tenant WHERE marks & 2 AND tenant = ? AND id >= ? ORDER BY id LIMIT 1",
+		byNode:   "SELECT id FROM entries INDEXED BY entries_node WHERE marks & 4 AND node = ? AND id >= ? ORDER BY id LIMIT 1",
+	}
+	sqlPrev = map[string]string{
+		byObject: "SELECT prevOfObject FROM entries WHERE id = ?",
+		byTenant: "SELECT prevOfTenant FROM entries WHERE id = ?",
+		byNode:   "SELECT prevOfNode FROM entries WHERE id = ?",
+	}
 )
 
-// A chain has the ids of one object. Every entry names the one before it of
-// its object, and every 64th is in an index: a walk begins at the next of
-// these, or at the newest entry, and goes back. That makes the history of an
-// object as cheap as an index on it would, without the page that such an
-// index costs an event when objects change in no order.
+// A chain has the ids of one object, tenant or node. Every entry names the one
+// before it in each, and every 64th is in an index: a walk begins at the next
+// of these, or at the newest entry, and goes back. That makes a history as
+// cheap as an index would, without the page that such an index costs for every
+// object, tenant and node that a batch tells of.
 type chain struct {
 	search *search
-	head   *head
-	block  []apic.ID // ids in the direction of the read
+	kind   string
+	key    int64
+	last   apic.ID   // the newest entry
+	block  []apic.ID // forwards: ids read ahead
 	used   int
-	from   apic.ID // backwards: where the walk goes on, 0 for its end
+	at     apic.ID // backwards: where the walk stands, 0 for its end
 	begun  bool
 }
-
-func (s *search) chain(h *head) *chain { return &chain{search: s, head: h} }
 
 func (c *chain) next(at apic.ID) (apic.ID, error) {
 	if c.search.r.Desc {
@@ -152,35 +159,40 @@ func (c *chain) next(at apic.ID) (apic.ID, error) {
 
 // start returns where a walk to the ids up to a place begins.
 func (c *chain) start(at apic.ID) (apic.ID, error) {
-	if apic.ID(c.head.last) <= at {
-		return apic.ID(c.head.last), nil
+	if c.last <= at {
+		return c.last, nil
 	}
-	mark, err := c.search.conn.number(sqlMark, c.head.number, int64(at))
+	mark, err := c.search.conn.number(sqlMark[c.kind], c.key, int64(at))
 	if err != nil || mark == 0 {
-		return apic.ID(c.head.last), err
+		return c.last, err
 	}
 	return apic.ID(mark), nil
 }
 
+func (c *chain) prev(id apic.ID) (apic.ID, error) {
+	c.search.rows++
+	prev, err := c.search.conn.number(sqlPrev[c.kind], int64(id))
+	return apic.ID(prev), err
+}
+
 func (c *chain) back(at apic.ID) (apic.ID, error) {
-	if !c.begun {
-		from, err := c.start(at)
-		if err != nil {
-			return 0, err
+	var err error
+	// A walk beyond the next mark begins anew there: this was a leap.
+	for steps := 0; err == nil && (!c.begun || c.at > at); steps++ {
+		if !c.begun || steps == markEvery {
+			c.begun = true
+			var from apic.ID
+			if from, err = c.start(at); c.at == 0 || from < c.at {
+				c.at = from
+			}
+			continue
 		}
-		c.from, c.begun = from, true
+		c.at, err = c.prev(c.at)
 	}
-	for c.from > at {
-		prev, err := c.search.conn.number(sqlPrev, int64(c.from))
-		if err != nil {
-			return 0, err
-		}
-		c.from = apic.ID(prev)
+	if c.at <= c.search.r.After {
+		c.at = 0
 	}
-	if c.from <= c.search.r.After {
-		c.from = 0
-	}
-	return c.from, nil
+	return c.at, err
 }
 
 func (c *chain) forth(at apic.ID) (apic.ID, error) {
@@ -190,7 +202,7 @@ func (c *chain) forth(at apic.ID) (apic.ID, error) {
 	if c.used < len(c.block) {
 		return c.block[c.used], nil
 	}
-	if at > apic.ID(c.head.last) {
+	if at > c.last {
 		return 0, nil
 	}
 	// The walk from the next mark back to the place is the next block. Its
@@ -201,15 +213,11 @@ func (c *chain) forth(at apic.ID) (apic.ID, error) {
 		if id <= c.search.r.Until {
 			c.block = append(c.block, id)
 		}
-		var prev int64
-		prev, err = c.search.conn.number(sqlPrev, int64(id))
-		id = apic.ID(prev)
+		id, err = c.prev(id)
 	}
 	if err != nil || len(c.block) == 0 {
 		return 0, err
 	}
-	for i, j := 0, len(c.block)-1; i < j; i, j = i+1, j-1 {
-		c.block[i], c.block[j] = c.block[j], c.block[i]
-	}
+	slices.Reverse(c.block)
 	return c.block[0], nil
 }

@@ -38,13 +38,12 @@ type Options struct {
 }
 
 const (
-	// softPages and hardPages are lengths of the write-ahead log in pages of
-	// 4 KiB. Beyond the first, 16 MB, it is carried into the database beside
+	// softPages and hardPages are lengths of the write-ahead log. Beyond the first, 16 MB, it is carried into the database beside
 	// the writer. When that does not keep up, beyond the second, 64 MB, the
 	// writer waits for it, for some ten milliseconds, so that the file begins
 	// again from its start.
-	softPages = 4096
-	hardPages = 16384
+	softPages = 16 << 20 / pageSize
+	hardPages = 64 << 20 / pageSize
 
 	// tick is how often Run syncs, looks at the write-ahead log and at what is
 	// too old: a crash of the machine takes back at most what came within it.
@@ -72,6 +71,7 @@ type Log struct {
 	now       func() time.Time
 	metrics   *metrics
 	lock      *lock
+	fresh     bool   // this is its first opening
 	identity  []file // what must still be there when something is written
 
 	bounds atomic.Pointer[apic.Bounds] // stored by the holder of writing
@@ -145,10 +145,10 @@ func Open(ctx context.Context, o Options) (_ *Log, err error) {
 		return nil, err
 	}
 	if l.w, err = l.openWriter(); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.path, explain(err))
+		return nil, fmt.Errorf("%s: %w", l.path, explain(err, l.dir))
 	}
 	if err := l.begin(); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.path, explain(err))
+		return nil, fmt.Errorf("%s: %w", l.path, explain(err, l.dir))
 	}
 	for range readerCount {
 		l.readers <- nil
@@ -169,11 +169,11 @@ func (l *Log) openWriter() (*writer, error) {
 		}
 		f.Close()
 	}
-	c, err := openConn(l.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, "PRAGMA page_size = "+os.Getenv("PS")+"; PRAGMA cache_size = -16000")
+	c, err := openConn(l.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, fmt.Sprintf("PRAGMA page_size = %d; PRAGMA cache_size = -16000", pageSize))
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(c, int64(apic.FirstID(l.now()))); err != nil {
+	if l.fresh, err = migrate(c, int64(apic.FirstID(l.now()))); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	mode := ""
@@ -221,7 +221,7 @@ func (l *Log) begin() error {
 	l.bounds.Store(&b)
 	w.floor = int64(b.Floor)
 	l.nextID = b.Newest + 1
-	if !closed {
+	if !closed && !l.fresh {
 		// The machine may have gone down and taken back what had been shown
 		// already. Ids grow by one an event from the time of creation on, far
 		// slower than a million a second, so the time of day lies beyond every
@@ -286,7 +286,7 @@ func (l *Log) transact(f func(*writer) error) error {
 	if err != nil {
 		w.rollback()
 		w.forget() // what the caches know may have been taken back
-		err = explain(err)
+		err = explain(err, l.dir)
 		l.metrics.failed(err)
 		return err
 	}
@@ -369,7 +369,7 @@ func (l *Log) checkpoint(ctx context.Context, keeper *conn) error {
 		return nil
 	}
 	if _, _, err := keeper.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE); err != nil && !errors.Is(err, sqlite3.BUSY) {
-		return explain(err)
+		return explain(err, l.dir)
 	}
 	if l.pages.Load() < hardPages {
 		return nil
@@ -381,7 +381,7 @@ func (l *Log) checkpoint(ctx context.Context, keeper *conn) error {
 	}
 	defer l.letGo()
 	if _, _, err := keeper.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE); err != nil && !errors.Is(err, sqlite3.BUSY) {
-		return explain(err)
+		return explain(err, l.dir)
 	}
 	return nil
 }
@@ -409,9 +409,9 @@ func (l *Log) Close() error {
 	if err := l.present(); err != nil {
 		errs = append(errs, err)
 	} else if err := w.run("UPDATE log SET closed = 1"); err != nil {
-		errs = append(errs, explain(err))
+		errs = append(errs, explain(err, l.dir))
 	} else if _, _, err := w.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
-		errs = append(errs, explain(err)) // it stays in the write-ahead log, which is as good
+		errs = append(errs, explain(err, l.dir)) // it stays in the write-ahead log, which is as good
 	}
 	errs = append(errs, l.wal.Sync(), w.Close(), l.wal.Close(), l.lock.release())
 	if err := errors.Join(errs...); err != nil {

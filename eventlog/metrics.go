@@ -39,7 +39,7 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.entries, m.failures, m.append, m.removed,
 		gauge("used_bytes", "What the database uses of its file, as last looked at.", func() float64 { return float64(l.used.Load()) }),
-		gauge("wal_pages", "Pages of 4 KiB in the write-ahead log after the last transaction.", func() float64 { return float64(l.pages.Load()) }),
+		gauge("wal_bytes", "What the write-ahead log holds after the last transaction.", func() float64 { return float64(l.pages.Load() * pageSize) }),
 		gauge("newest_id", "The id of the newest entry.", func() float64 { return float64(l.Bounds().Newest) }),
 		gauge("floor_id", "The last id that retention took.", func() float64 { return float64(l.Bounds().Floor) }),
 	} {

@@ -307,7 +307,7 @@ func (s *search) plan() (cur cursor, none bool, err error) {
 	}
 	var all union
 	if n.Kinds != apic.EventsOnly {
-		all = append(all, s.keyed(byClass, 0))
+		all = append(all, s.keyed(0))
 	}
 	if n.Kinds != apic.GapsOnly {
 		events, none, err := s.planEvents()
@@ -343,7 +343,7 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		if few {
 			var chains union
 			for _, o := range objects {
-				chains = append(chains, s.chain(o))
+				chains = append(chains, o)
 			}
 			return chains, len(chains) == 0, nil
 		}
@@ -358,7 +358,7 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 	}
 	var ways intersection
 	for _, way := range []struct {
-		index string
+		by    string
 		texts []string
 	}{{byNode, nodes}, {byTenant, tenants}, {byClass, texts(n.Classes)}} {
 		if len(way.texts) == 0 {
@@ -373,7 +373,20 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		}
 		var keys union
 		for _, w := range words {
-			keys = append(keys, s.keyed(way.index, w))
+			if way.by == byClass {
+				keys = append(keys, s.keyed(w))
+				continue
+			}
+			last, err := s.conn.number("SELECT last FROM places WHERE kind = ? AND word = ?", way.by, w)
+			if err != nil {
+				return nil, false, err
+			}
+			if apic.ID(last) > s.r.After {
+				keys = append(keys, &chain{search: s, kind: way.by, key: w, last: apic.ID(last)})
+			}
+		}
+		if len(keys) == 0 {
+			return nil, true, nil
 		}
 		ways = append(ways, keys)
 	}
@@ -435,12 +448,12 @@ const (
 
 // objects returns the objects asked for by DN. few is false when they are too
 // many to follow each.
-func (s *search) objects() (list []*head, few bool, err error) {
+func (s *search) objects() (list []*chain, few bool, err error) {
 	known := make(map[int64]bool)
 	add := func(st *stmt) error {
 		if number, last := st.ColumnInt64(0), st.ColumnInt64(1); !known[number] && apic.ID(last) > s.r.After {
 			known[number] = true
-			list = append(list, &head{number, last})
+			list = append(list, &chain{search: s, kind: byObject, key: number, last: apic.ID(last)})
 		}
 		if len(list) > maxChains {
 			return errMany
@@ -464,8 +477,6 @@ func (s *search) objects() (list []*head, few bool, err error) {
 }
 
 var errMany = errors.New("too many")
-
-type head struct{ number, last int64 }
 
 // Count implements [apic.Journal]. It does not count but subtracts.
 func (l *Log) Count(ctx context.Context, c apic.Class, after, until apic.ID) (n int64, err error) {

@@ -54,8 +54,12 @@ func (l *Log) overdue(ctx context.Context) (upTo apic.ID, err error) {
 		}
 		l.used.Store((pages - free) * size)
 		var limit apic.ID
-		if l.bytes > 0 && l.used.Load() > l.bytes {
+		count := int64(stepEntries)
+		if used := l.used.Load(); l.bytes > 0 && used > l.bytes {
 			limit = apic.MaxID
+			// About as many as are too much, if all are of one size.
+			held := float64(l.Bounds().Newest) - float64(floor)
+			count = max(1, min(count, int64(held*float64(used-l.bytes)/float64(used))))
 		} else if l.retention > 0 {
 			if limit, err = idAt(c, l.now().Add(-l.retention)); err != nil {
 				return err
@@ -64,7 +68,7 @@ func (l *Log) overdue(ctx context.Context) (upTo apic.ID, err error) {
 		if limit <= apic.ID(floor) {
 			return nil
 		}
-		id, err := c.number("SELECT max(id) FROM (SELECT id FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)", floor, int64(limit), int64(stepEntries))
+		id, err := c.number("SELECT max(id) FROM (SELECT id FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)", floor, int64(limit), count)
 		upTo = apic.ID(id)
 		return err
 	})

@@ -18,8 +18,19 @@ const applicationID = 0x61636974
 // changed, only added to.
 var migrations = []string{schema1}
 
-// markEvery is the distance of marks in the chain of one object's events.
+// pageSize is larger than SQLite's default: an event takes a kilobyte, and
+// what a batch costs grows with the number of pages it writes.
+const pageSize = 16 << 10
+
+// markEvery is the distance of marks in a chain of entries.
 const markEvery = 64
+
+// The bits of entries.marks.
+const (
+	markObject = 1 << iota
+	markTenant
+	markNode
+)
 
 // What stands in heads.state beside the id of an entry.
 const (
@@ -61,18 +72,28 @@ CREATE TABLE entries ( -- the timeline; read it through the view of that name
   status INTEGER, -- words; NULL for a gap, like all that follows but json
   origin INTEGER, -- words
   object INTEGER, -- objects, heads
-  prev   INTEGER, -- the entry before this one of the same object, 0 for none; retention may have taken it
-  mark   INTEGER, -- 1 for every 64th entry of its object: where a walk along prev can begin
   tenant INTEGER, -- words; what the DN says, NULL where it says none
   node   INTEGER, -- words; likewise
+  prevOfObject INTEGER, -- the entry before this one of the same object, 0 for none; retention may have taken it
+  prevOfTenant INTEGER, -- of the same tenant
+  prevOfNode   INTEGER, -- of the same node
+  marks  INTEGER, -- where a walk along these can begin: 1 every 64th of its object, 2 of its tenant, 4 of its node; NULL for none
   shape  INTEGER, -- the names of whole; 0: the whole object is the attributes in json; -1: they without status, childAction, rn; NULL: not known
   whole  TEXT, -- the values of the object after the event, for deleted as it last stood: a JSON array
   json   TEXT NOT NULL -- as sent to readers
 );
 CREATE INDEX entries_class  ON entries (class);
-CREATE INDEX entries_tenant ON entries (tenant) WHERE tenant IS NOT NULL;
-CREATE INDEX entries_node   ON entries (node) WHERE node IS NOT NULL;
-CREATE INDEX entries_mark   ON entries (object) WHERE mark = 1;
+CREATE INDEX entries_object ON entries (object) WHERE marks & 1;
+CREATE INDEX entries_tenant ON entries (tenant) WHERE marks & 2;
+CREATE INDEX entries_node   ON entries (node) WHERE marks & 4;
+
+CREATE TABLE places ( -- where the newest of each tenant and node is
+  kind  TEXT NOT NULL, -- tenant or node
+  word  INTEGER NOT NULL, -- words
+  last  INTEGER NOT NULL, -- its last entry
+  count INTEGER NOT NULL, -- how many entries it had
+  PRIMARY KEY (kind, word)
+) WITHOUT ROWID;
 
 CREATE TABLE objects ( -- every object that exists or that an entry tells of
   dn     TEXT NOT NULL,
@@ -154,43 +175,43 @@ WHERE h.state IS NOT NULL;
 
 var errForeign = errors.New("is a database, but not an event log of acitap; give acitap a directory of its own")
 
-// migrate brings the file to the schema of this program. Nothing has been
-// written when it refuses.
-func migrate(c *conn, origin int64) error {
+// migrate brings the file to the schema of this program and reports whether
+// it has made the log. Nothing has been written when it refuses.
+func migrate(c *conn, origin int64) (fresh bool, err error) {
 	version, err := c.number("PRAGMA user_version")
 	if err != nil {
-		return err
+		return false, err
 	}
 	id, err := c.number("PRAGMA application_id")
 	if err != nil {
-		return err
+		return false, err
 	}
 	tables, err := c.number("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
-		return err
+		return false, err
 	}
 	known := int64(len(migrations))
 	switch {
 	case tables > 0 && id != applicationID:
-		return errForeign
+		return false, errForeign
 	case version > known:
-		return fmt.Errorf("was written by a newer acitap (schema %d, this one knows up to %d); run that one, or give this one another directory", version, known)
+		return false, fmt.Errorf("was written by a newer acitap (schema %d, this one knows up to %d); run that one, or give this one another directory", version, known)
 	case version == known:
-		return nil
+		return false, nil
 	}
 	err = c.Exec("BEGIN IMMEDIATE")
 	for v := version; err == nil && v < known; v++ {
 		err = c.Exec(migrations[v])
 	}
 	if err == nil && version == 0 {
-		err = c.run("INSERT INTO log VALUES (?, ?, 1)", origin, origin)
+		err = c.run("INSERT INTO log VALUES (?, ?, 0)", origin, origin)
 	}
 	if err == nil {
 		err = c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", applicationID, known))
 	}
 	if err != nil {
 		c.rollback()
-		return fmt.Errorf("bring it from schema %d to %d: %w", version, known, err)
+		return false, fmt.Errorf("bring it from schema %d to %d: %w", version, known, err)
 	}
-	return nil
+	return version == 0, nil
 }

@@ -9,13 +9,17 @@
 //   - A reader is a place on the timeline and nothing else. Streams, long polls
 //     and pages of history read from the hub at the reader's own pace; a slow one
 //     holds up nobody and is never skipped.
+//
 //   - No hole is silent: what the log has lost is told as a gap on a stream, and
 //     as 410 with the oldest id elsewhere. A place that a stream hands out (an id:
 //     line) is one that it can be resumed from without loss.
+//
 //   - What was asked for is understood to the last word, or refused with all
 //     mistakes at once: unknown, doubled, malformed or out of range.
+//
 //   - Everything that goes wrong is an RFC 9457 problem whose detail says what to
 //     do next. A 5xx says no more than an id under which the log has the cause.
+//
 //   - Every write has a deadline, every body a limit, every caller a number of
 //     requests in flight.
 //

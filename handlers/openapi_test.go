@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type spec struct {
 	t        *testing.T
 	name     string
 	doc      map[string]any
+	mu       sync.Mutex // guards compiler: receivers of webhooks validate too
 	compiler *jsonschema.Compiler
 	visited  map[string]bool // "GET /events 200"
 }
@@ -43,7 +45,7 @@ func newSpec(t *testing.T, name, text string) *spec {
 	if err := c.AddResource("https://acitap.invalid/"+name, v); err != nil {
 		t.Fatal(err)
 	}
-	return &spec{t, name, v.(map[string]any), c, make(map[string]bool)}
+	return &spec{t: t, name: name, doc: v.(map[string]any), compiler: c, visited: make(map[string]bool)}
 }
 
 func (s *spec) at(pointer ...string) any {
@@ -85,6 +87,8 @@ func (s *spec) validate(what, text string, pointer ...string) {
 
 func (s *spec) validateValue(what string, v any, pointer ...string) {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	schema, err := s.compiler.Compile("https://acitap.invalid/" + s.name + escape(pointer))
 	if err != nil {
 		s.t.Fatalf("%s: %v", what, err)

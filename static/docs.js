@@ -164,7 +164,7 @@ async function start() {
   const tokenInput = h("input", { type: "password", id: "docs-token", autocomplete: "off", placeholder: "not needed where none is configured" });
   tokenInput.addEventListener("input", () => { token = tokenInput.value.trim(); });
   fill(main, h("h1", { class: "unseen" }, "API"), h("h2", null, doc.info.title), h("p", null, doc.info.summary), prose(doc.info.description),
-    h("div", { class: "docs-token" }, h("label", { for: "docs-token" }, "Token"), tokenInput, h("span", { class: "hint" }, "Sent with the calls of this page and kept nowhere. Signed in, you need none.")));
+    h("form", { class: "docs-token", onsubmit: (e) => e.preventDefault() }, h("label", { for: "docs-token" }, "Token"), tokenInput, h("span", { class: "hint" }, "Sent with the calls of this page and kept nowhere. Signed in, you need none.")));
   const find = h("input", { type: "text", placeholder: "Find a call", "aria-label": "Find a call", autocomplete: "off" });
   const links = [];
   const nav = $("docs-nav");

@@ -27,6 +27,7 @@ func flagsByCommand() []commandFlags {
 		{"sim", []string{"listen", "plain", "controllers", "user", "password", "seed", "rate", "endpoints", "empty"}},
 		{"tail", []string{"url", "token-file", "ca-file", "since", "dn", "status", "origin", "fabric", "tenant", "node", "attr", "filter", "json", "color", "until-match", "timeout"}},
 		{"token", []string{"role"}},
+		{"healthcheck", nil},
 		{"completion", nil},
 		{"version", nil},
 		{"help", nil},

@@ -34,6 +34,7 @@ const usage = `acitap is a tap on the events of a Cisco ACI fabric.
   acitap sim       the simulated fabric alone, as an APIC for other tools
   acitap tail      follow a running service: acitap tail CLASS…; see acitap tail -h
   acitap token     make a token for somebody who may call: acitap token NAME --role reader
+  acitap healthcheck   ask a running service whether it is alive (for containers)
   acitap version   print the version
   acitap completion bash|zsh|fish   print what the shell needs to complete commands and flags
 
@@ -64,6 +65,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return token(args, stdout, stderr)
 	case "tail":
 		return tail(ctx, args, environ, stdout, stderr)
+	case "healthcheck":
+		return healthcheck(ctx, args, environ, stdout, stderr)
 	case "completion":
 		return completion(args, stdout, stderr)
 	case "version", "--version":

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,11 +123,22 @@ func (w *whole) post(path string) {
 type reader struct {
 	t      *testing.T
 	client *http.Client
-	last   string
+	base   string
+	last   string // guarded by mu, for place
 	fold   map[string]map[string]string
 	events int
 	gaps   int
 	hangUp chan struct{} // ends the connection under way
+
+	mu sync.Mutex
+}
+
+// place returns the last id that came.
+func (r *reader) place() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, _ := strconv.ParseInt(r.last, 10, 64)
+	return n
 }
 
 type streamed struct {
@@ -158,7 +170,7 @@ func (r *reader) run(ctx context.Context) {
 }
 
 func (r *reader) connect(ctx context.Context) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://acitap/events/stream", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"/events/stream", nil)
 	if err != nil {
 		r.t.Error(err)
 		return
@@ -202,7 +214,9 @@ func (r *reader) advance(id string) {
 	if last, _ := strconv.ParseInt(r.last, 10, 64); n < last {
 		r.t.Errorf("id %d comes after %d", n, last)
 	}
+	r.mu.Lock()
 	r.last = id
+	r.mu.Unlock()
 }
 
 func (r *reader) take(kind string, data []byte) {
@@ -255,7 +269,7 @@ func TestWhole(t *testing.T) {
 func driveWhole(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	w := newWhole(t, seed)
-	r := &reader{t: t, client: w.client, last: "", fold: map[string]map[string]string{}, hangUp: make(chan struct{})}
+	r := &reader{t: t, client: w.client, base: "http://acitap", fold: map[string]map[string]string{}, hangUp: make(chan struct{})}
 	w.post("/subscriptions/Tenant")
 	w.post("/subscriptions?query=" + url.QueryEscape("/api/mo/uni.json?query-target=subtree&target-subtree-class=fvBD,fvAEPg"))
 	r.last = firstID(t, w)

@@ -15,9 +15,9 @@ var accepted = []struct{ name, words string }{
 	{"Apache-2.0", "Apache License"},
 	{"MIT", "Permission is hereby granted, free of charge"},
 	{"BSD", "Redistribution and use in source and binary forms"},
-	{"ISC", "Permission to use, copy, modify, and/or distribute this software for any purpose"},
+	{"ISC", "Permission to use, copy, modify, and distribute this software for any purpose with or without fee is hereby granted"},
+	{"ISC", "Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted"},
 	{"public domain", "This is free and unencumbered software released into the public domain"},
-	{"MIT-0", "Permission to use, copy, modify, and/or distribute"},
 }
 
 // Every module that goes into the program, or into its tests, comes with a
