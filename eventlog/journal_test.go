@@ -24,6 +24,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestLog(t *testing.T) {
+	t.Parallel()
 	journaltest.Run(t, journaltest.Subject{
 		Open: func(t *testing.T) apic.Journal { return open(t, Options{Dir: t.TempDir()}) },
 		Reopen: func(t *testing.T, j apic.Journal) apic.Journal {

@@ -331,6 +331,7 @@ func integrity(t *testing.T, c *conn) {
 }
 
 func TestRetentionByAge(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 11, 24, 3, 42, 11, 0, time.UTC)
 	l := open(t, Options{Dir: t.TempDir(), Retention: time.Hour, Now: func() time.Time { return now }})
 	for range 10 {
@@ -362,10 +363,11 @@ func TestRetentionByAge(t *testing.T) {
 }
 
 func TestRetentionByBytes(t *testing.T) {
+	t.Parallel()
 	const limit = 4 << 20
 	l := open(t, Options{Dir: t.TempDir(), RetentionBytes: limit})
 	var biggest int64
-	for range 20 {
+	for range 10 {
 		if _, err := l.Append(t.Context(), batchOf(500, 1000)); err != nil {
 			t.Fatal(err)
 		}
@@ -413,6 +415,7 @@ func TestRetentionForgetsWhatIsGone(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	l := open(t, Options{Dir: t.TempDir(), Retention: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

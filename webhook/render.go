@@ -31,8 +31,6 @@ func (h *hole) json() []byte {
 	return fmt.Appendf(b, `","kind":"gap","reason":"%s","asked":%d,"oldest":%d,"healed":false}`, h.reason, h.asked, h.oldest)
 }
 
-func (i *item) isGap() bool { return i.Entry == nil || i.Gap != nil }
-
 func (i *item) id() string {
 	if i.Entry == nil {
 		return i.hole.id()

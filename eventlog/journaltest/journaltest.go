@@ -371,16 +371,16 @@ func narrows() []apic.Narrow {
 func narrowedReads(t *testing.T, s Subject) {
 	j := s.Open(t)
 	var m maker
-	all := mustAppendAll(t, j, m.random(rand.New(rand.NewPCG(4, 4)), 3000), 211)
+	all := mustAppendAll(t, j, m.random(rand.New(rand.NewPCG(4, 4)), 1100), 211)
 	r := rand.New(rand.NewPCG(5, 5))
 	floor := j.Bounds().Floor
 	for i, n := range narrows() {
-		for try := range 8 {
+		for try := range 4 {
 			rg := apic.Range{After: floor, Narrow: n, Desc: try%2 == 1}
 			if try >= 2 {
-				rg.After = floor + apic.ID(r.IntN(3000))
+				rg.After = floor + apic.ID(r.IntN(1100))
 				if r.IntN(2) == 0 {
-					rg.Until = floor + apic.ID(r.IntN(3000)) // may lie before After
+					rg.Until = floor + apic.ID(r.IntN(1100)) // may lie before After
 				}
 				if r.IntN(2) == 0 {
 					rg.Limit = 1 + r.IntN(800)
