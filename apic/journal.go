@@ -27,7 +27,8 @@ type Journal interface {
 
 	// Read yields what the range asks for, in its order, as the log stands when
 	// the iterator begins. A range that begins before the log's floor, or above
-	// its newest entry, yields a *GoneError and nothing else.
+	// its newest entry, yields a *GoneError and nothing else; one that retention
+	// overtakes while it is read ends with a *GoneError.
 	Read(ctx context.Context, r Range) iter.Seq2[*Entry, error]
 
 	// FirstAfter yields for each object that the narrowing admits its first

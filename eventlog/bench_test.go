@@ -261,7 +261,7 @@ func BenchmarkHistory(b *testing.B) {
 		{"object/since", apic.Range{After: middle, Narrow: apic.Narrow{DNs: []apic.DN{hot}, Kinds: apic.EventsOnly}}},
 		{"tenant", apic.Range{Desc: true, Narrow: apic.Narrow{Tenants: []string{"tenant17"}}}},
 		{"tenant,class", apic.Range{Desc: true, Narrow: apic.Narrow{Tenants: []string{"tenant17"}, Classes: []apic.Class{"fvBD"}}}},
-		{"node", apic.Range{Desc: true, Narrow: apic.Narrow{Nodes: []string{"117"}}}},
+		{"node", apic.Range{Desc: true, Narrow: apic.Narrow{Nodes: []string{"122"}}}},
 		{"below", apic.Range{Desc: true, Narrow: apic.Narrow{Below: []apic.DN{"uni/tn-tenant17"}}}},
 		{"nothing", apic.Range{Desc: true, Narrow: apic.Narrow{Tenants: []string{"tenant17"}, Classes: []apic.Class{"l1PhysIf"}}}},
 	} {

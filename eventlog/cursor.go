@@ -9,47 +9,57 @@ import (
 // A cursor finds ids in the direction of a read, from the indexes alone.
 type cursor interface {
 	// next returns the first id at or beyond a place, 0 when there is none.
-	// Places only go on in the direction of the read.
-	next(at apic.ID) (apic.ID, error)
+	// When the search has had its share before that is known, found is false
+	// and id is a place before which there is nothing: to go on from. Places
+	// only go on in the direction of the read.
+	next(at apic.ID) (id apic.ID, found bool, err error)
 }
 
 // A union has the ids of any of its cursors.
 type union []cursor
 
-func (u union) next(at apic.ID) (apic.ID, error) {
-	var best apic.ID
+func (u union) next(at apic.ID) (best apic.ID, found bool, err error) {
 	for _, c := range u {
-		id, err := c.next(at)
+		id, ok, err := c.next(at)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
-		if id != 0 && (best == 0 || distance(id, at) < distance(best, at)) {
-			best = id
+		if id == 0 {
+			continue
+		}
+		if d := distance(id, at) - distance(best, at); best == 0 || d < 0 || d == 0 && ok {
+			best, found = id, ok
 		}
 	}
-	return best, nil
+	return best, found, nil
 }
 
 func distance(a, b apic.ID) apic.ID { return max(a-b, b-a) }
 
 // An intersection has the ids that all of its cursors have. Each leaps to
 // where the others are, so that it costs no more than the rarest of them.
-type intersection []cursor
+type intersection struct {
+	search *search
+	of     []cursor
+}
 
-func (s intersection) next(at apic.ID) (apic.ID, error) {
+func (s *intersection) next(at apic.ID) (id apic.ID, found bool, err error) {
 	for agreed := 0; ; {
-		for _, c := range s {
-			id, err := c.next(at)
+		for _, c := range s.of {
+			id, _, err := c.next(at)
 			if err != nil || id == 0 {
-				return 0, err
+				return 0, false, err
 			}
 			if id == at {
-				if agreed++; agreed >= len(s) {
-					return at, nil
+				if agreed++; agreed >= len(s.of) {
+					return at, true, nil
 				}
 				continue
 			}
 			at, agreed = id, 1
+			if s.search.rows++; s.search.rows >= pageRows {
+				return at, false, nil
+			}
 		}
 	}
 }
@@ -80,7 +90,12 @@ type keyed struct {
 
 func (s *search) keyed(class int64) *keyed { return &keyed{search: s, class: class, size: 4} }
 
-func (k *keyed) next(at apic.ID) (apic.ID, error) {
+func (k *keyed) next(at apic.ID) (id apic.ID, found bool, err error) {
+	id, err = k.find(at)
+	return id, id != 0, err
+}
+
+func (k *keyed) find(at apic.ID) (apic.ID, error) {
 	started := k.used
 	for k.used < len(k.ids) && before(k.ids[k.used], at, k.search.r.Desc) {
 		k.used++
@@ -150,11 +165,16 @@ type chain struct {
 	begun  bool
 }
 
-func (c *chain) next(at apic.ID) (apic.ID, error) {
-	if c.search.r.Desc {
-		return c.back(at)
+func (c *chain) next(at apic.ID) (id apic.ID, found bool, err error) {
+	if _, ok := c.search.seen[c.key]; ok && c.kind == byObject {
+		return 0, false, nil
 	}
-	return c.forth(at)
+	if c.search.r.Desc {
+		id, err = c.back(at)
+	} else {
+		id, err = c.forth(at)
+	}
+	return id, id != 0, err
 }
 
 // start returns where a walk to the ids up to a place begins.

@@ -160,8 +160,7 @@ func Open(ctx context.Context, o Options) (_ *Log, err error) {
 }
 
 func (l *Log) openWriter() (*writer, error) {
-	// Checked first, on a connection that cannot write, so that a file that is
-	// not ours stays as it is.
+	// SQLite would open a file that cannot be written, and fail later.
 	if info, err := os.Stat(l.path); err == nil && info.Size() > 0 {
 		f, err := os.OpenFile(l.path, os.O_RDWR, 0)
 		if err != nil {
@@ -413,7 +412,7 @@ func (l *Log) Close() error {
 	} else if _, _, err := w.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
 		errs = append(errs, explain(err, l.dir)) // it stays in the write-ahead log, which is as good
 	}
-	errs = append(errs, l.wal.Sync(), w.Close(), l.wal.Close(), l.lock.release())
+	errs = append(errs, l.wal.Sync(), l.wal.Close(), w.Close(), l.lock.release())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the event log: %w", err)
 	}

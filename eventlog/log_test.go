@@ -650,3 +650,35 @@ func TestDecodeNeverPanics(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacesDoNotFailWithTheBatch: who saved a place while a batch was written
+// that did not fit is none the worse for it.
+func TestPlacesDoNotFailWithTheBatch(t *testing.T) {
+	l := open(t, Options{Dir: t.TempDir()})
+	key := apic.PositionKey{Class: "fvBD"}
+	if err := l.SavePosition(t.Context(), apic.Position{PositionKey: key, At: 1}); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := l.w.number("PRAGMA page_count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.w.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		t.Fatal(err)
+	}
+	other := &saving{position: apic.Position{PositionKey: key, At: 2}, done: make(chan error, 1)}
+	l.waiting = append(l.waiting, other)
+	if _, err := l.Append(t.Context(), batchOf(100, 1000)); !errors.Is(err, ErrFull) {
+		t.Fatalf("error is %v, want ErrFull", err)
+	}
+	if err := <-other.done; err != nil {
+		t.Errorf("the place: %v", err)
+	}
+	saved, err := l.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(saved.Positions) != 1 || saved.Positions[0].At != 2 {
+		t.Errorf("positions are %+v, want one at 2", saved.Positions)
+	}
+}

@@ -180,11 +180,11 @@ func (s *search) page(c *conn) error {
 		return s.scan()
 	}
 	for !s.full() {
-		next := s.at + 1
+		step := apic.ID(1)
 		if s.r.Desc {
-			next = s.at - 1
+			step = -1
 		}
-		id, err := cur.next(next)
+		id, found, err := cur.next(s.at + step)
 		if err != nil {
 			return err
 		}
@@ -192,8 +192,11 @@ func (s *search) page(c *conn) error {
 			s.done = true
 			return nil
 		}
-		err = c.each(s.row, sqlRow, int64(id))
-		if err != nil {
+		if !found {
+			s.at = id - step
+			return nil
+		}
+		if err := c.each(s.row, sqlRow, int64(id)); err != nil {
 			return err
 		}
 		s.at = id
@@ -356,7 +359,7 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			nodes = s.common("node")
 		}
 	}
-	var ways intersection
+	ways := &intersection{search: s}
 	for _, way := range []struct {
 		by    string
 		texts []string
@@ -388,13 +391,13 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		if len(keys) == 0 {
 			return nil, true, nil
 		}
-		ways = append(ways, keys)
+		ways.of = append(ways.of, keys)
 	}
-	switch len(ways) {
+	switch len(ways.of) {
 	case 0:
 		return nil, false, nil
 	case 1:
-		return ways[0], false, nil
+		return ways.of[0], false, nil
 	}
 	return ways, false, nil
 }

@@ -304,6 +304,7 @@ func webhookTour(r *rig, open, async *spec) {
 	defer func() { stop(); <-done }()
 	side := serveOn(r, "hooks:80", handlers.WebhookRoutes(r.hub, service))
 	defer side()
+	var mu sync.Mutex // guards names
 	names := make(map[string]bool)
 	receiver := serveOn(r, "noc.example.com:80", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		media, _, _ := strings.Cut(req.Header.Get("Content-Type"), ";")
@@ -316,7 +317,9 @@ func webhookTour(r *rig, open, async *spec) {
 			}
 		}
 		async.validate("delivery as "+media, body, "components", "messages", name, "payload")
+		mu.Lock()
 		names[name] = true
+		mu.Unlock()
 		headers := make(map[string]any)
 		for _, p := range open.at("webhooks", "event", "post", "parameters").([]any) {
 			name := s2m(p)["name"].(string)
@@ -350,8 +353,11 @@ func webhookTour(r *rig, open, async *spec) {
 		do(201, "POST /webhooks", `{"url":"http://noc.example.com/hook","since":"earliest",`+more+`}`)
 	}
 	time.Sleep(time.Minute)
-	if len(names) != 4 {
-		r.t.Errorf("the receiver was sent %v, want all four kinds of messages", names)
+	mu.Lock()
+	met := len(names)
+	mu.Unlock()
+	if met != 4 {
+		r.t.Errorf("the receiver was sent %d kinds of messages, want all four", met)
 	}
 	one := "/webhooks/" + made.ID
 	for _, s := range []struct {
