@@ -3,7 +3,7 @@
 GO ?= go
 STATICCHECK = $(GO) tool -modfile=tools.mod staticcheck
 
-.PHONY: release all build demo test check generate fmt fuzz bench mutants chromium
+.PHONY: release all build demo test check generate fmt fuzz bench gobench mutants chromium
 
 all: build
 
@@ -54,7 +54,13 @@ fuzz:
 		done; \
 	done
 
+# The standard table of docs/performance.md, in some minutes. BENCH=ingest runs
+# only that scenario.
 bench:
+	$(GO) run ./cmd/acitap-bench $(BENCH)
+
+# The Go benchmarks, one for each step of the way of an event.
+gobench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # Deliberate defects, each of which some test must find.
