@@ -64,7 +64,7 @@ type size struct {
 	seconds float64
 }
 
-var standard = size{rounds: 5, burst: 100_000, fanout: 1000, fanned: 3000, seconds: 4}
+var standard = size{rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, seconds: 4}
 
 // A scenario makes rows.
 type scenario struct {
@@ -75,6 +75,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"ingest", "a burst of sparse modified events, durable, to one SSE reader", (*bench).ingest},
+	{"fan-out", "SSE clients: saturated, at 20 and at 200 events/s", (*bench).fanOut},
 }
 
 // A rig is a simulator, a service that has subscribed the class, and an emitter.
