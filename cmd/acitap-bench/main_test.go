@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var tiny = size{rounds: 1, burst: 2000, fanout: 20, fanned: 200, seconds: 0.5}
+var tiny = size{
+	rounds: 1, burst: 2000, fanout: 20, fanned: 200, idle: []int{20}, taken: 300,
+	selective: []int{1, 10}, unwanted: 200, objects: []int{1500}, single: 50, batched: 2000, seconds: 0.2,
+}
 
 // TestScenarios runs every scenario in small: nothing may be lost, repeated or
 // come in disorder, and no column may stay empty. How fast it was is not looked

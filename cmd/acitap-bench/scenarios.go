@@ -57,14 +57,24 @@ type bench struct {
 
 // A size is how much of everything. The test has a tiny one.
 type size struct {
-	rounds  int
-	burst   int // events of the ingest scenario
-	fanout  int // clients
-	fanned  int // events to them, of one round
-	seconds float64
+	rounds    int
+	burst     int   // events of the ingest scenario
+	fanout    int   // clients
+	fanned    int   // events to them, of one round
+	idle      []int // clients
+	taken     int   // events taken from a queue, of one round
+	selective []int // clients
+	unwanted  int   // events
+	objects   []int
+	single    int     // events to each webhook, of one round
+	batched   int     // the same in batches
+	seconds   float64 // of what goes by time
 }
 
-var standard = size{rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, seconds: 4}
+var standard = size{
+	rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, idle: []int{1000, 10_000}, taken: 20_000,
+	selective: []int{1, 100, 1000}, unwanted: 5000, objects: []int{100_000}, single: 3000, batched: 40_000, seconds: 4,
+}
 
 // A scenario makes rows.
 type scenario struct {
@@ -76,6 +86,12 @@ type scenario struct {
 var scenarios = []scenario{
 	{"ingest", "a burst of sparse modified events, durable, to one SSE reader", (*bench).ingest},
 	{"fan-out", "SSE clients: saturated, at 20 and at 200 events/s", (*bench).fanOut},
+	{"idle-clients", "memory of idle SSE clients, and that it is given back", (*bench).idleClients},
+	{"next", "a filled queue, one event a request", (*bench).next},
+	{"selective", "events that nobody wants, against the clients that share a selector", (*bench).selective},
+	{"snapshot", "many objects: the first list, and a comparison that finds nothing", (*bench).snapshot},
+	{"idle", "the service at rest with 10 subscriptions", (*bench).idleService},
+	{"webhooks", "single and batched, over 8 endpoints", (*bench).webhooks},
 }
 
 // A rig is a simulator, a service that has subscribed the class, and an emitter.
