@@ -234,22 +234,17 @@ func (b *bench) ingest(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPool(1)
-	if err != nil {
-		return nil, errors.Join(err, rig.close())
-	}
-	defer p.close()
-	out, err := b.ingestOn(ctx, rig, p)
+	out, err := b.ingestOn(ctx, rig)
 	return out, errors.Join(err, rig.close())
 }
 
-func (b *bench) ingestOn(ctx context.Context, rig *rig, p *pool) ([]row, error) {
+func (b *bench) ingestOn(ctx context.Context, rig *rig) ([]row, error) {
 	n := b.size.burst
-	request := rig.svc.request("/events/"+class+"/stream", "text/event-stream")
-	err := connect(ctx, p, 1, rig.svc.port, func(int) []byte { return request }, formSSE, rig.emit.number, func(int) bool { return true })
+	p, err := rig.crowd(ctx, 1, 1, "/events/"+class+"/stream", "text/event-stream", formSSE)
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
 	var rounds []spent
 	for i := range b.size.rounds + 1 {
 		x, err := rig.svc.measure(func() error {
@@ -272,7 +267,7 @@ func (b *bench) ingestOn(ctx context.Context, rig *rig, p *pool) ([]row, error) 
 		Events: int64(n), Deliveries: int64(n), Others: "acitoolkit 22,800/s at 44 µs, not durable"}
 	r.fill(rounds)
 	r.latencies(p.takeTimes())
-	r.judge(p, rig.emit.number)
+	r.judge(p.pool, rig.emit.number)
 	r.reach("100,000 events/s, at most 10 µs", at(r.EventsPerS) >= 100_000 && at(r.CPUPerEvent) <= 10,
 		"%s events/s, %.1f µs", thousands(int(at(r.EventsPerS))), at(r.CPUPerEvent))
 	return []row{r}, nil
