@@ -85,7 +85,11 @@ func (b *bench) fanOut(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	rows, err := b.fanOutOn(ctx, rig, b.size.fanout)
-	return rows, errors.Join(err, rig.close())
+	if err := errors.Join(err, rig.close()); err != nil {
+		return nil, err
+	}
+	bare, err := b.floor(ctx, b.size.fanout)
+	return append(rows, bare...), err
 }
 
 func (b *bench) fanOutOn(ctx context.Context, rig *rig, clients int) ([]row, error) {

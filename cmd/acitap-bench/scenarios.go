@@ -92,6 +92,7 @@ var scenarios = []scenario{
 	{"snapshot", "many objects: the first list, and a comparison that finds nothing", (*bench).snapshot},
 	{"idle", "the service at rest with 10 subscriptions", (*bench).idleService},
 	{"webhooks", "single and batched, over 8 endpoints", (*bench).webhooks},
+	{"compare", "fan-out and idle clients of nchan and NATS, where they are installed", (*bench).compare},
 }
 
 // A rig is a simulator, a service that has subscribed the class, and an emitter.

@@ -77,3 +77,14 @@ func machine() (cpu, load string) {
 	}
 	return cpu, load
 }
+
+// children lists the processes that a process has started.
+func children(pid int) (pids []int) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, f := range bytes.Fields(b) {
+		if n, err := strconv.Atoi(string(f)); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
