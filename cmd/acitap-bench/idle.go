@@ -34,11 +34,11 @@ func (b *bench) idleClientsOf(ctx context.Context, clients int) (r row, err erro
 	}
 	defer func() { err = errors.Join(err, rig.close()) }()
 	most := raiseFiles() - 100
-	r = row{Scenario: thousands(clients) + " idle SSE clients", Server: "acitap", Clients: clients, Rounds: 1}
+	r = row{Scenario: thousands(clients) + " idle clients", Server: "acitap", Clients: clients, Rounds: 1}
 	if clients > most {
 		r.note("scaled down from %s clients: a process may have %s descriptors here", thousands(clients), thousands(most+100))
 		clients, r.Clients = most, most
-		r.Scenario = thousands(clients) + " idle SSE clients"
+		r.Scenario = thousands(clients) + " idle clients"
 	}
 	// One client comes and goes first, so that what the first of all costs (code
 	// paged in, buffers of the server) is not counted.

@@ -6,6 +6,7 @@
 //	acitap-bench                 the standard table, some minutes
 //	acitap-bench ingest fan-out  only these scenarios
 //	acitap-bench -json           for machines
+//	acitap-bench -write docs/performance.md
 //
 // It is a tool for developers and no part of a release. What each figure means
 // stands in docs/performance.md.
@@ -14,13 +15,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -41,6 +42,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var (
 		program = set.String("acitap", "", "the `program` under test; built from the tree when not given")
 		asJSON  = set.Bool("json", false, "print the rows as JSON")
+		write   = set.String("write", "", "put the table into this `file` too, between its marks "+beginMark+" and "+endMark)
+		big     = set.Bool("big", false, "a snapshot of 1,000,000 objects too")
 		quiet   = set.Bool("quiet", false, "say nothing on the way")
 		limit   = set.Duration("timeout", 15*time.Minute, "give up after this long")
 		rounds  = set.Int("rounds", standard.rounds, "rounds of which the median is taken")
@@ -61,6 +64,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return fmt.Errorf("there is no scenario %q; see acitap-bench -h", name)
 		}
 	}
+	if *write != "" && set.NArg() > 0 {
+		return errors.New("-write takes the whole table: name no scenario")
+	}
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
 	raiseFiles()
@@ -70,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}}
 	b.size.rounds = max(*rounds, 1)
+	if *big {
+		b.size.objects = append(slices.Clone(b.size.objects), 1_000_000)
+	}
 	if b.program == "" {
 		dir, err := os.MkdirTemp("", "acitap-bench-")
 		if err != nil {
@@ -80,16 +89,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	rows, err := b.all(ctx, set.Args())
-	if err != nil {
+	r := newReport(ctx)
+	var err error
+	if r.Rows, err = b.all(ctx, set.Args()); err != nil {
 		return err
+	}
+	r.Seconds = time.Since(r.Time).Seconds()
+	_, r.LoadEnd = machine()
+	if *write != "" {
+		if err := between(*write, r.text()); err != nil {
+			return err
+		}
 	}
 	if *asJSON {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(rows)
+		return e.Encode(r)
 	}
-	_, err = io.WriteString(stdout, table(rows))
+	_, err = io.WriteString(stdout, r.text())
 	return err
 }
 
@@ -109,75 +126,4 @@ func (b *bench) all(ctx context.Context, names []string) ([]row, error) {
 		rows = append(rows, out...)
 	}
 	return rows, nil
-}
-
-// thousands writes a number as 100,000.
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// table writes rows for people, in columns.
-func table(rows []row) string {
-	cells := [][]string{{"scenario", "server", "clients", "events/s", "deliveries/s", "CPU µs/event", "µs/delivery", "p50 ms", "p99 ms", "max ms", "RSS MB", "kB/client", "lost", "repeated", "disordered"}}
-	for _, r := range rows {
-		cells = append(cells, []string{
-			r.Scenario, r.Server, thousands(r.Clients), count(r.EventsPerS), count(r.DeliveriesPerS), short(r.CPUPerEvent), short(r.CPUPerDelivery),
-			short(r.P50), short(r.P99), short(r.Max), short(r.RSS), short(r.KBPerClient), thousands(int(r.Lost)), thousands(int(r.Repeated)), thousands(int(r.Disordered)),
-		})
-	}
-	widths := make([]int, len(cells[0]))
-	for _, line := range cells {
-		for i, c := range line {
-			widths[i] = max(widths[i], len([]rune(c)))
-		}
-	}
-	var out strings.Builder
-	for n, line := range cells {
-		for i, c := range line {
-			pad := strings.Repeat(" ", widths[i]-len([]rune(c)))
-			out.WriteString("| ")
-			if i < 2 {
-				out.WriteString(c + pad)
-			} else {
-				out.WriteString(pad + c)
-			}
-			out.WriteString(" ")
-		}
-		out.WriteString("|\n")
-		if n == 0 {
-			for i, w := range widths {
-				if i < 2 {
-					out.WriteString("|" + strings.Repeat("-", w+2))
-				} else {
-					out.WriteString("|" + strings.Repeat("-", w+1) + ":")
-				}
-			}
-			out.WriteString("|\n")
-		}
-	}
-	return out.String()
-}
-
-// short writes a figure with about three digits.
-func short(f *float64) string {
-	switch {
-	case f == nil:
-		return ""
-	case *f >= 99.95:
-		return thousands(int(*f + 0.5))
-	case *f >= 9.995:
-		return fmt.Sprintf("%.1f", *f)
-	}
-	return fmt.Sprintf("%.2f", *f)
-}
-
-func count(f *float64) string {
-	if f == nil {
-		return ""
-	}
-	return thousands(int(*f + 0.5))
 }
