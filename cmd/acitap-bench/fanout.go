@@ -29,10 +29,15 @@ func pace(ctx context.Context, perSecond int, seconds float64, emit func(context
 }
 
 // saturate emits n events so that there are always some that not all clients
-// have, and never more than a window of them: what is measured is a server
+// have, and never more than a window of them (1,000, fewer for more than 1,000
+// clients): what is measured is a server
 // that is as busy as can be, not one that works off a heap.
 func saturate(ctx context.Context, p *pool, n, clients int, emit func(context.Context, int) error) error {
-	const window, part = 1000, 50
+	const most = 1000
+	// What is under way stands in buffers of the kernel: a thousand events for
+	// twenty thousand clients would be 10 GB.
+	window := min(most, max(20, most*most/clients))
+	part := max(1, window/20)
 	before := p.events.Load()
 	for sent := 0; sent < n; {
 		if stalled := p.awaitMoving(ctx, before+int64(clients)*int64(sent-window)); stalled {
@@ -128,21 +133,21 @@ func (b *bench) fanOutOn(ctx context.Context, rig *rig, clients int) ([]row, err
 // server.
 func (b *bench) spread(ctx context.Context, server string, p *pool, clients int, emit func(context.Context, int) error, measure func(func() error) (spent, error)) ([]row, error) {
 	n := b.size.fanned
+	warm := max(1, n/10)
+	begun := time.Now()
+	if err := saturate(ctx, p, warm, clients, emit); err != nil {
+		return nil, err
+	}
+	// A round is to take seconds, not minutes, with a slow server too.
+	n = max(1, min(n, int(float64(warm)*2*b.size.seconds/time.Since(begun).Seconds())))
+	p.takeTimes()
 	saturated := row{Scenario: fmt.Sprintf("fan-out to %s clients, saturated", thousands(clients)), Server: server, Clients: clients,
 		Events: int64(n), Deliveries: int64(n * clients)}
 	var rounds []spent
-	for i := range min(b.size.rounds, 3) + 1 {
-		k := n
-		if i == 0 {
-			k = n / 4 // to warm up
-		}
-		x, err := measure(func() error { return saturate(ctx, p, k, clients, emit) })
+	for range min(b.size.rounds, 3) {
+		x, err := measure(func() error { return saturate(ctx, p, n, clients, emit) })
 		if err != nil {
 			return nil, err
-		}
-		if i == 0 {
-			p.takeTimes()
-			continue
 		}
 		rounds = append(rounds, x)
 		b.log("fan-out: %s: %.0f deliveries/s, %.2f µs a delivery", server, float64(n*clients)/x.wall.Seconds(), micros(x.cpu)/float64(n*clients))

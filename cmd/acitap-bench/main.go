@@ -44,6 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		asJSON  = set.Bool("json", false, "print the rows as JSON")
 		write   = set.String("write", "", "put the table into this `file` too, between its marks "+beginMark+" and "+endMark)
 		big     = set.Bool("big", false, "a snapshot of 1,000,000 objects too")
+		grow    = set.Bool("growth", false, "in place of the table measure how costs grow, and draw it: some minutes")
+		charts  = set.String("charts", "docs", "the `directory` that -growth puts growth.svg into")
 		quiet   = set.Bool("quiet", false, "say nothing on the way")
 		limit   = set.Duration("timeout", 15*time.Minute, "give up after this long")
 		rounds  = set.Int("rounds", standard.rounds, "rounds of which the median is taken")
@@ -90,6 +92,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	r := newReport(ctx)
+	if *grow {
+		return b.growth(ctx, wide, *charts, r)
+	}
 	var err error
 	if r.Rows, err = b.all(ctx, set.Args()); err != nil {
 		return err

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/xml"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -36,6 +39,7 @@ var tiny = size{
 // for. How fast it was is not looked at, since a test shares its machine. Most
 // of it is waiting, so they run at once.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	b := &bench{program: program, size: tiny, log: t.Logf}
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -88,5 +92,66 @@ func checkRow(t *testing.T, r row) {
 		if f == nil {
 			t.Errorf("%s: no %s", r.Scenario, name)
 		}
+	}
+}
+
+// TestGrowth measures a tiny range of everything that the charts show.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	b := &bench{program: program, size: tiny, log: t.Logf}
+	r := ranges{clients: []int{12}, deliveries: 1000, objects: []int{50}, burst: 500, logs: []int{2000}, filters: []int{2}, unwanted: 100}
+	var group sync.WaitGroup
+	for _, measure := range []func() ([]series, error){
+		func() ([]series, error) { s, _, err := b.growClients(t.Context(), r); return s, err },
+		func() ([]series, error) { return b.growObjects(t.Context(), r) },
+		func() ([]series, error) { return b.growLog(t.Context(), r) },
+		func() ([]series, error) { return b.growFilters(t.Context(), r) },
+	} {
+		group.Go(func() {
+			all, err := measure()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, s := range all {
+				if len(s.points) != 1 || s.points[0].y <= 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestDrawing reads what was drawn.
+func TestDrawing(t *testing.T) {
+	one := series{"a line", []point{{1, 2}, {10, 3}, {20_000, 40}}}
+	flat := series{"a flat line", []point{{100, 0.5}}}
+	text := drawGrowth([]series{one, flat}, []series{one}, []series{flat}, []series{flat, one}, []string{"a note"}, &report{CPU: "a <machine> & more"})
+	d := xml.NewDecoder(strings.NewReader(text))
+	counts := make(map[string]int)
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, text)
+		}
+		if e, ok := token.(xml.StartElement); ok {
+			counts[e.Name.Local]++
+		}
+	}
+	// The ground; a line and a mark in the legend for each series, and a mark for
+	// each point.
+	if marks := counts["circle"] + counts["rect"]; counts["path"] != 6 || marks != 1+6+12 {
+		t.Errorf("%v in:\n%s", counts, text)
+	}
+	for _, want := range []string{"a note", "a &lt;machine&gt; &amp; more", ">40<", "CPU µs a delivery"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+		t.Errorf("%s", text)
 	}
 }
