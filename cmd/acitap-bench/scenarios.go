@@ -73,7 +73,7 @@ type size struct {
 
 var standard = size{
 	rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, idle: []int{1000, 10_000}, taken: 20_000,
-	selective: []int{1, 100, 1000}, unwanted: 5000, objects: []int{100_000}, single: 3000, batched: 40_000, seconds: 4,
+	selective: []int{1, 100, 1000}, unwanted: 20_000, objects: []int{100_000}, single: 3000, batched: 40_000, seconds: 4,
 }
 
 // A scenario makes rows.
