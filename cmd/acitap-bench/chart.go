@@ -111,6 +111,9 @@ func (p *panel) draw(out *strings.Builder) {
 		fmt.Fprintf(out, `<line class="axis" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/><text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n",
 			x, x, top+high, top+high+5, x, top+high+19, label(math.Pow(10, e)))
 	}
+	if end := atX(maxX); end-atX(math.Pow(10, math.Floor(x1+1e-9))) > 45 { // how far it goes
+		fmt.Fprintf(out, `<text x="%.1f" y="%.1f" text-anchor="end">%s</text>`+"\n", end, top+high+19, label(maxX))
+	}
 	fmt.Fprintf(out, `<line class="axis" x1="%.0f" x2="%.1f" y1="%.1f" y2="%.1f"/>`+"\n", left, left+wide, top+high, top+high)
 	fmt.Fprintf(out, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", left+wide/2, top+high+40, escape(p.x))
 	fmt.Fprintf(out, `<text x="14" y="%.1f" text-anchor="middle" transform="rotate(-90 14 %.1f)">%s</text>`+"\n", top+high/2, top+high/2, escape(p.y))
@@ -126,22 +129,37 @@ func (p *panel) draw(out *strings.Builder) {
 		fmt.Fprintf(out, `<path class="%s" d="%s"/>`+"\n", kind, path.String())
 		for j, q := range s.points {
 			fmt.Fprintf(out, `<g class="%s">%s</g>`, kind, mark(i, atX(q.x), atY(q.y)))
-			// Numbers stand above their line, of every second line below it, and
-			// where points are close only every other has one.
+			// Where points are close only every other has its number. It stands below
+			// where another line is above.
 			if len(s.points) > 9 && j%2 == 1 {
 				continue
 			}
 			dy := -8.0
-			if i%2 == 1 {
+			if p.covered(i, q) {
 				dy = 17
 			}
 			anchor := "middle"
-			if atX(q.x) > left+wide-14 {
+			switch x := atX(q.x); {
+			case x > left+wide-14:
 				anchor = "end"
+			case x < left+14:
+				anchor = "start"
 			}
 			fmt.Fprintf(out, `<text class="small" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", atX(q.x), atY(q.y)+dy, anchor, label(q.y))
 		}
 	}
+}
+
+// covered says whether another series is above the point of series i.
+func (p *panel) covered(i int, q point) bool {
+	for k, s := range p.series {
+		for _, o := range s.points {
+			if k != i && o.x == q.x && (o.y > q.y || o.y == q.y && k > i) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mark is a circle, a square or a diamond.

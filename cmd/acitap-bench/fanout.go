@@ -103,19 +103,15 @@ func (b *bench) fanOutOn(ctx context.Context, rig *rig, clients int) ([]row, err
 		return nil, err
 	}
 	defer c.close()
-	spend := func(fn func() error) (spent, error) { return rig.svc.measure(fn) }
-	rows, err := b.spread(ctx, "acitap", c.pool, clients, rig.emit.emit, spend)
+	rows, err := b.spread(ctx, "acitap", c.pool, clients, rig.emit.emit, rig.svc.measure)
 	if err != nil {
 		return nil, err
 	}
-	for i := range rows {
-		if i == len(rows)-1 {
-			rows[i].judge(c.pool, rig.emit.number)
-		}
-	}
 	// What was lost at any rate shows in all three.
+	last := &rows[len(rows)-1]
+	last.judge(c.pool, rig.emit.number)
 	for i := range rows {
-		rows[i].verdict = rows[len(rows)-1].verdict
+		rows[i].verdict = last.verdict
 	}
 	saturated, slow, fast := &rows[0], &rows[1], &rows[2]
 	saturated.Others = given + " µs"
@@ -127,6 +123,39 @@ func (b *bench) fanOutOn(ctx context.Context, rig *rig, clients int) ([]row, err
 			"p99 %.1f ms, %.2f µs a delivery", at(r.P99), at(r.CPUPerDelivery))
 	}
 	return rows, nil
+}
+
+// ndjson is the fan-out in the other form, at one pace.
+func (b *bench) ndjson(ctx context.Context) (_ []row, err error) {
+	rig, err := b.rig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rig.close()) }()
+	const rate = 200
+	clients := b.size.fanout
+	c, err := rig.crowd(ctx, clients, 2, "/events/"+class+"/stream", "application/x-ndjson", formNDJSON)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	sent := 0
+	x, err := rig.svc.measure(func() (err error) {
+		sent, err = pace(ctx, rate, b.size.seconds, rig.emit.emit)
+		c.await(ctx, int64(sent*clients))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := row{Scenario: fmt.Sprintf("NDJSON to %s clients, %d events/s", thousands(clients), rate), Server: "acitap", Clients: clients,
+		Events: int64(sent), Deliveries: int64(sent * clients), Target: "none of its own"}
+	r.fill([]spent{x})
+	r.latencies(c.takeTimes())
+	r.judge(c.pool, rig.emit.number)
+	r.Measured = fmt.Sprintf("p99 %.1f ms, %.2f µs a delivery", at(r.P99), at(r.CPUPerDelivery))
+	b.log("ndjson: %s", r.Measured)
+	return []row{r}, nil
 }
 
 // spread runs the fan-out at saturation, at 20 and at 200 events/s against any

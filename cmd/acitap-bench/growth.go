@@ -56,7 +56,7 @@ func (b *bench) growth(ctx context.Context, r ranges, dir string, about *report)
 func drawGrowth(clients, objects, logs, filters []series, notes []string, about *report) string {
 	footer := append(notes, fmt.Sprintf("CPU time of the service alone. %s, %d cores, %s, %s; revision %s.", about.CPU, about.Cores, about.Go, about.Time.Format("2006-01-02"), about.Revision))
 	return drawing("How what an event costs grows", []panel{
-		{title: "A delivery, against SSE clients", x: "clients", y: "CPU µs a delivery", logY: true, series: clients},
+		{title: "A delivery, ingest in it, against SSE clients", x: "clients", y: "CPU µs a delivery", logY: true, series: clients},
 		{title: "Ingest, against objects", x: "objects of the class", y: "CPU µs an event", series: objects},
 		{title: "Ingest, against the size of the log", x: "events in the log", y: "CPU µs an event", series: logs},
 		{title: "An event that nobody wants, against selective clients", x: "clients", y: "CPU µs an event, added", logY: true, series: filters},

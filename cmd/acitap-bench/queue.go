@@ -198,3 +198,83 @@ func drain(s *service) error {
 		}
 	}
 }
+
+// longPoll is queues of their own that wait for the next event: what each takes
+// is durable before it has it.
+func (b *bench) longPoll(ctx context.Context) (_ []row, err error) {
+	rig, err := b.rig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rig.close()) }()
+	const rate = 100
+	consumers := b.size.consumers
+	n := max(1, int(rate*b.size.seconds))
+	r := row{Scenario: fmt.Sprintf("next with wait, %d consumers, %d events/s", consumers, rate), Server: "acitap", Clients: consumers,
+		Events: int64(n), Deliveries: int64(n * consumers), Target: "none of its own"}
+	var calls []*call
+	defer func() {
+		for _, c := range calls {
+			c.conn.Close()
+		}
+	}()
+	for i := range consumers {
+		path := fmt.Sprintf("/events/%s/next?consumer=bench%d", class, i)
+		c, err := dial(rig.svc.port, i, rig.svc.request(path, "application/json"))
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, c)
+		// The first call makes the consumer, which begins with the next event.
+		if status, body, err := c.do(); err != nil || status != 204 {
+			return nil, errors.Join(err, fmt.Errorf("next: %d %s", status, body))
+		}
+		c.request = rig.svc.request(path+"&wait=30s", "application/json")
+	}
+	first := rig.emit.number
+	trackers, times := make([]tracker, consumers), make([]histogram, consumers)
+	x, err := rig.svc.measure(func() error {
+		limit := time.Now().Add(time.Duration(b.size.seconds*float64(time.Second)) + 15*time.Second)
+		var group sync.WaitGroup
+		failed := make(chan error, consumers)
+		for i, c := range calls {
+			trackers[i].next = first
+			if err := c.conn.SetDeadline(limit); err != nil {
+				return err
+			}
+			group.Go(func() {
+				for trackers[i].got < int64(n) {
+					status, body, err := c.do()
+					if err != nil {
+						failed <- err
+						return
+					}
+					at, number, ok := stampOf(body)
+					if status != 200 || !ok {
+						failed <- fmt.Errorf("next: %d %s", status, body)
+						return
+					}
+					times[i].add(time.Now().UnixMicro() - at)
+					trackers[i].take(number)
+				}
+			})
+		}
+		_, err := pace(ctx, rate, b.size.seconds, rig.emit.emit)
+		group.Wait()
+		close(failed)
+		return errors.Join(err, <-failed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := new(histogram)
+	for i := range trackers {
+		r.verdict.add(trackers[i].until(rig.emit.number))
+		all.merge(&times[i])
+	}
+	r.fill([]spent{x})
+	r.latencies(all)
+	r.Measured = fmt.Sprintf("p99 %.1f ms, %.1f µs a delivery", at(r.P99), at(r.CPUPerDelivery))
+	b.log("long-poll: %s", r.Measured)
+	return []row{r}, nil
+}

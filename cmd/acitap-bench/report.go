@@ -72,7 +72,10 @@ func (r *report) beside() [][]string {
 			continue
 		}
 		reached := "no"
-		if one.Met != nil && *one.Met {
+		switch {
+		case one.Met == nil:
+			reached = ""
+		case *one.Met:
 			reached = "yes"
 		}
 		var others []string

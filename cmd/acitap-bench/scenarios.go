@@ -62,6 +62,7 @@ type size struct {
 	fanout    int   // clients
 	fanned    int   // events to them, of one round
 	idle      []int // clients
+	consumers int   // that wait
 	taken     int   // events taken from a queue, of one round
 	selective []int // clients
 	unwanted  int   // events
@@ -72,7 +73,7 @@ type size struct {
 }
 
 var standard = size{
-	rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, idle: []int{1000, 10_000}, taken: 20_000,
+	rounds: 5, burst: 100_000, fanout: 1000, fanned: 2000, idle: []int{1000, 10_000}, consumers: 40, taken: 20_000,
 	selective: []int{1, 100, 1000}, unwanted: 20_000, objects: []int{100_000}, single: 3000, batched: 40_000, seconds: 4,
 }
 
@@ -88,6 +89,8 @@ var scenarios = []scenario{
 	{"fan-out", "SSE clients: saturated, at 20 and at 200 events/s", (*bench).fanOut},
 	{"idle-clients", "memory of idle SSE clients, and that it is given back", (*bench).idleClients},
 	{"next", "a filled queue, one event a request", (*bench).next},
+	{"long-poll", "queues of their own that wait for the next event", (*bench).longPoll},
+	{"ndjson", "the fan-out in lines of JSON, 200 events/s", (*bench).ndjson},
 	{"selective", "events that nobody wants, against the clients that share a selector", (*bench).selective},
 	{"snapshot", "many objects: the first list, and a comparison that finds nothing", (*bench).snapshot},
 	{"idle", "the service at rest with 10 subscriptions", (*bench).idleService},

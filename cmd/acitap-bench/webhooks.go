@@ -47,8 +47,7 @@ func newReceiver(events *atomic.Int64, next int64) (*receiver, error) {
 			r.mu.Unlock()
 			r.running.Go(func() {
 				defer conn.Close()
-				for r.serve(bufio.NewReaderSize(conn, 64<<10), conn) == nil {
-				}
+				_ = r.serve(bufio.NewReaderSize(conn, 64<<10), conn) // until the service closes it
 			})
 		}
 	})
@@ -65,7 +64,7 @@ func (r *receiver) close() {
 	r.running.Wait()
 }
 
-// serve answers the requests of one connection.
+// serve answers the requests of one connection until it ends.
 func (r *receiver) serve(in *bufio.Reader, conn net.Conn) error {
 	var body []byte
 	for {
