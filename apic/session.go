@@ -211,12 +211,16 @@ func (c *conn) run(ctx context.Context) error {
 	return err
 }
 
-// read does nothing but read and hand over.
+// read does nothing but read and hand over. The socket is closed from beside
+// it when ctx ends, as watching a context anew for each frame costs as much as
+// reading the frame.
 func (c *conn) read(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.ws.CloseNow() })
+	defer stop()
 	dec := newDecoder()
 	var buf []byte
 	for {
-		_, r, err := c.ws.Reader(ctx)
+		_, r, err := c.ws.Reader(context.Background())
 		if err == nil {
 			buf, err = readInto(buf[:0], r)
 		}

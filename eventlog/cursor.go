@@ -72,88 +72,22 @@ const (
 	byObject = "object"
 )
 
-// The queries of a class in either direction.
-const (
-	sqlClass     = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ?"
-	sqlClassDesc = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?"
-)
-
-// A keyed cursor has the ids of one class, or of the gaps.
-type keyed struct {
-	search *search
-	class  int64
-	ids    []apic.ID // read ahead
-	used   int
-	size   int64 // of the next reading ahead: grows while all that was read is used
-	end    bool  // nothing lies beyond ids
-}
-
-func (s *search) keyed(class int64) *keyed { return &keyed{search: s, class: class, size: 4} }
-
-func (k *keyed) next(at apic.ID) (id apic.ID, found bool, err error) {
-	id, err = k.find(at)
-	return id, id != 0, err
-}
-
-func (k *keyed) find(at apic.ID) (apic.ID, error) {
-	started := k.used
-	for k.used < len(k.ids) && before(k.ids[k.used], at, k.search.r.Desc) {
-		k.used++
-	}
-	if k.used < len(k.ids) {
-		return k.ids[k.used], nil
-	}
-	if k.end {
-		return 0, nil
-	}
-	if k.used-started <= 1 {
-		k.size = min(2*k.size, pageEntries)
-	} else { // it was a leap
-		k.size = 4
-	}
-	query, low, high := sqlClass, at, k.search.r.Until
-	if k.search.r.Desc {
-		query, low, high = sqlClassDesc, k.search.r.After+1, at
-	}
-	k.ids, k.used = k.ids[:0], 0
-	err := k.search.conn.each(func(st *stmt) error {
-		k.ids = append(k.ids, apic.ID(st.ColumnInt64(0)))
-		return nil
-	}, query, k.class, int64(low), int64(high), k.size)
-	k.end = int64(len(k.ids)) < k.size
-	if err != nil || len(k.ids) == 0 {
-		return 0, err
-	}
-	return k.ids[0], nil
-}
-
-func before(id, at apic.ID, desc bool) bool {
-	if desc {
-		return id > at
-	}
-	return id < at
-}
-
 // sqlMark finds the next mark of a chain at or behind a place, sqlPrev the
 // entry before one.
-var (
-	sqlMark = map[string]string{
-		byObject: "SELECT id FROM entries INDEXED BY entries_object WHERE marks & 1 AND object = ? AND id >= ? ORDER BY id LIMIT 1",
-		byTenant: "SELECT id FROM entries INDEXED BY entries_tenant WHERE marks & 2 AND tenant = ? AND id >= ? ORDER BY id LIMIT 1",
-		byNode:   "SELECT id FROM entries INDEXED BY entries_node WHERE marks & 4 AND node = ? AND id >= ? ORDER BY id LIMIT 1",
-	}
-	sqlPrev = map[string]string{
-		byObject: "SELECT prevOfObject FROM entries WHERE id = ?",
-		byTenant: "SELECT prevOfTenant FROM entries WHERE id = ?",
-		byNode:   "SELECT prevOfNode FROM entries WHERE id = ?",
-	}
-)
+const sqlMark = "SELECT id, nth FROM marks WHERE kind = ? AND key = ? AND id >= ? ORDER BY id LIMIT 1"
 
-// A chain has the ids of one object, tenant or node. Every entry names the one
-// before it in each, and every 64th is in an index: a walk begins at the next
-// of these, or at the newest entry, and goes back. That makes a history as
+var sqlPrev = map[string]string{
+	byClass:  "SELECT prevOfClass FROM entries WHERE id = ?",
+	byObject: "SELECT prevOfObject FROM entries WHERE id = ?",
+	byTenant: "SELECT prevOfTenant FROM entries WHERE id = ?",
+	byNode:   "SELECT prevOfNode FROM entries WHERE id = ?",
+}
+
+// A chain has the ids of one class, object, tenant or node. Every entry names
+// the one before it in each, and every 64th is marked: a walk begins at the
+// next of these, or at the newest entry, and goes back. That makes a history as
 // cheap as an index would, without the page that such an index costs for every
-// object, tenant and node that a batch tells of.
+// class, object, tenant and node that a batch tells of.
 type chain struct {
 	search *search
 	kind   string
@@ -182,7 +116,7 @@ func (c *chain) start(at apic.ID) (apic.ID, error) {
 	if c.last <= at {
 		return c.last, nil
 	}
-	mark, err := c.search.conn.number(sqlMark[c.kind], c.key, int64(at))
+	mark, err := c.search.conn.number(sqlMark, c.kind, c.key, int64(at))
 	if err != nil || mark == 0 {
 		return c.last, err
 	}

@@ -596,17 +596,11 @@ func TestQueryPlans(t *testing.T) {
 		{sqlForward, "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{sqlBackward, "SEARCH entries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{sqlRow, "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"},
-		{sqlClass, "SEARCH entries USING COVERING INDEX entries_class (class=? AND rowid>? AND rowid<?)"},
-		{sqlClassDesc, "SEARCH entries USING COVERING INDEX entries_class (class=? AND rowid>? AND rowid<?)"},
-		{sqlMark[byObject], "SEARCH entries USING INDEX entries_object (object=? AND rowid>?)"},
-		{sqlMark[byTenant], "SEARCH entries USING INDEX entries_tenant (tenant=? AND rowid>?)"},
-		{sqlMark[byNode], "SEARCH entries USING INDEX entries_node (node=? AND rowid>?)"},
+		{sqlMark, "SEARCH marks USING PRIMARY KEY (kind=? AND key=? AND id>?)"},
+		{sqlPrev[byClass], "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"},
 		{sqlPrev[byObject], "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"},
 		{sqlPrev[byTenant], "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"},
 		{sqlPrev[byNode], "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)"},
-		{sqlFirstOf, "SEARCH entries USING INDEX entries_class (class=? AND rowid>? AND rowid<?)"},
-		{sqlLastOf, "SEARCH entries USING INDEX entries_class (class=? AND rowid>? AND rowid<?)"},
-		{sqlNewestOfClass, "SEARCH entries USING INDEX entries_class (class=?)"},
 		{sqlFromID, "SEARCH entries USING INTEGER PRIMARY KEY (rowid>?)"},
 		{sqlObject, "SEARCH o USING PRIMARY KEY (dn=?)"},
 		{sqlBelow, "SEARCH o USING PRIMARY KEY (dn>? AND dn<?)"},
@@ -615,6 +609,7 @@ func TestQueryPlans(t *testing.T) {
 		{"SELECT word FROM words WHERE text = ?", "SEARCH words USING COVERING INDEX sqlite_autoindex_words_1 (text=?)"},
 		{"SELECT max(id) FROM entries", "SEARCH entries"},
 		{"DELETE FROM entries WHERE id <= ?", "SEARCH entries USING INTEGER PRIMARY KEY (rowid<?)"},
+		{"DELETE FROM marks WHERE id <= ?", "SEARCH marks USING"},
 	} {
 		var plan []string
 		err := l.w.each(func(s *stmt) error {

@@ -140,13 +140,13 @@ type search struct {
 	gone  *apic.GoneError // retention has taken the rest of a read backwards
 
 	conn   *conn
-	admits [3]map[int64]bool // words of status, origin, fabric; nil admits all
+	admits [2]map[int64]bool // words of status, origin; nil admits all
 	rows   int
 	bytes  int
 }
 
 const (
-	rowColumns = "id, time, status, origin, fabric, object, shape, whole, json"
+	rowColumns = "id, time, status, origin, object, shape, whole, json"
 
 	sqlForward  = "SELECT " + rowColumns + " FROM entries WHERE id > ? AND id <= ? ORDER BY id"
 	sqlBackward = "SELECT " + rowColumns + " FROM entries WHERE id < ? AND id > ? ORDER BY id DESC"
@@ -240,11 +240,11 @@ func (s *search) row(st *stmt) error {
 		return nil
 	}
 	for i, words := range s.admits {
-		if words != nil && (!gap || i == 2) && !words[st.ColumnInt64(2+i)] {
+		if words != nil && !gap && !words[st.ColumnInt64(2+i)] {
 			return nil
 		}
 	}
-	object := st.ColumnInt64(5)
+	object := st.ColumnInt64(4)
 	if _, ok := s.seen[object]; ok {
 		return nil
 	}
@@ -265,11 +265,11 @@ func (s *search) row(st *stmt) error {
 
 // entry decodes a row of rowColumns.
 func (l *Log) entry(c *conn, st *stmt) (*apic.Entry, error) {
-	e, err := decode(apic.ID(st.ColumnInt64(0)), st.ColumnInt64(1), append([]byte(nil), st.ColumnRawText(8)...))
-	if err != nil || e.Event == nil || st.ColumnType(6) == sqlite3.NULL {
+	e, err := decode(apic.ID(st.ColumnInt64(0)), st.ColumnInt64(1), append([]byte(nil), st.ColumnRawText(7)...))
+	if err != nil || e.Event == nil || st.ColumnType(5) == sqlite3.NULL {
 		return e, err
 	}
-	e.Event.Object, err = l.attributes(c, st.ColumnInt64(6), st.ColumnText(7), e.Event.Attributes)
+	e.Event.Object, err = l.attributes(c, st.ColumnInt64(5), st.ColumnText(6), e.Event.Attributes)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", e.ID, err)
 	}
@@ -295,7 +295,7 @@ func (l *Log) attributes(c *conn, shape int64, values string, sent apic.Attrs) (
 // that there can be no such entry.
 func (s *search) plan() (cur cursor, none bool, err error) {
 	n := &s.r.Narrow
-	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins), n.Fabrics} {
+	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins)} {
 		if len(texts) == 0 {
 			continue
 		}
@@ -310,7 +310,13 @@ func (s *search) plan() (cur cursor, none bool, err error) {
 	}
 	var all union
 	if n.Kinds != apic.EventsOnly {
-		all = append(all, s.keyed(0))
+		gaps, err := s.chain(byClass, 0)
+		if err != nil {
+			return nil, false, err
+		}
+		if gaps != nil {
+			all = append(all, gaps)
+		}
 	}
 	if n.Kinds != apic.GapsOnly {
 		events, none, err := s.planEvents()
@@ -376,16 +382,12 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		}
 		var keys union
 		for _, w := range words {
-			if way.by == byClass {
-				keys = append(keys, s.keyed(w))
-				continue
-			}
-			last, err := s.conn.number("SELECT last FROM places WHERE kind = ? AND word = ?", way.by, w)
+			c, err := s.chain(way.by, w)
 			if err != nil {
 				return nil, false, err
 			}
-			if apic.ID(last) > s.r.After {
-				keys = append(keys, &chain{search: s, kind: way.by, key: w, last: apic.ID(last)})
+			if c != nil {
+				keys = append(keys, c)
 			}
 		}
 		if len(keys) == 0 {
@@ -400,6 +402,16 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		return ways.of[0], false, nil
 	}
 	return ways, false, nil
+}
+
+// chain returns the way along the entries of a class, tenant or node, nil when
+// there is none in the range.
+func (s *search) chain(kind string, word int64) (*chain, error) {
+	last, err := s.conn.number("SELECT last FROM places WHERE kind = ? AND word = ?", kind, word)
+	if err != nil || apic.ID(last) <= s.r.After {
+		return nil, err
+	}
+	return &chain{search: s, kind: kind, key: word, last: apic.ID(last)}, nil
 }
 
 // common returns the places of a kind that the DNs asked for are in, nil when
@@ -495,12 +507,12 @@ func (l *Log) Count(ctx context.Context, c apic.Class, after, until apic.ID) (n 
 		if err != nil || class == 0 {
 			return err
 		}
-		first, err := conn.number(sqlFirstOf, class, int64(after), int64(until))
-		if err != nil || first == 0 {
+		from, err := nth(conn, class, int64(after))
+		if err != nil {
 			return err
 		}
-		last, err := conn.number(sqlLastOf, class, int64(after), int64(until))
-		n = last - first + 1
+		to, err := nth(conn, class, int64(until))
+		n = max(to-from, 0)
 		return err
 	})
 	if err != nil {
@@ -509,11 +521,22 @@ func (l *Log) Count(ctx context.Context, c apic.Class, after, until apic.ID) (n 
 	return n, nil
 }
 
-const (
-	sqlFirstOf = "SELECT nth FROM entries INDEXED BY entries_class WHERE class = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1"
-	sqlLastOf  = "SELECT nth FROM entries INDEXED BY entries_class WHERE class = ? AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
-	sqlFromID  = "SELECT id, time FROM entries WHERE id >= ? ORDER BY id LIMIT 1"
-)
+// nth returns how many entries of a class the log has had up to a place.
+func nth(c *conn, class, at int64) (n int64, err error) {
+	var id int64
+	take := func(s *stmt) { id, n = s.ColumnInt64(0), s.ColumnInt64(1) }
+	found, err := c.row(take, sqlMark, byClass, class, at)
+	if err == nil && !found {
+		_, err = c.row(take, "SELECT last, count FROM places WHERE kind = ? AND word = ?", byClass, class)
+	}
+	for err == nil && id > at {
+		n--
+		id, err = c.number(sqlPrev[byClass], id)
+	}
+	return n, err
+}
+
+const sqlFromID = "SELECT id, time FROM entries WHERE id >= ? ORDER BY id LIMIT 1"
 
 // IDAt implements [apic.Journal]. There is no index by time, as ids grow with
 // it: the place is found by halving. Where the clock was set back, the answer
