@@ -6,63 +6,30 @@ import (
 	"github.com/acitap/acitap/apic"
 )
 
-// A cursor finds ids in the direction of a read, from the indexes alone.
+// A cursor finds ids in the direction of a read, from the chains alone.
 type cursor interface {
 	// next returns the first id at or beyond a place, 0 when there is none.
-	// When the search has had its share before that is known, found is false
-	// and id is a place before which there is nothing: to go on from. Places
-	// only go on in the direction of the read.
-	next(at apic.ID) (id apic.ID, found bool, err error)
+	// Places only go on in the direction of the read.
+	next(at apic.ID) (apic.ID, error)
 }
 
 // A union has the ids of any of its cursors.
 type union []cursor
 
-func (u union) next(at apic.ID) (best apic.ID, found bool, err error) {
+func (u union) next(at apic.ID) (best apic.ID, err error) {
 	for _, c := range u {
-		id, ok, err := c.next(at)
+		id, err := c.next(at)
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
-		if id == 0 {
-			continue
-		}
-		if d := distance(id, at) - distance(best, at); best == 0 || d < 0 || d == 0 && ok {
-			best, found = id, ok
+		if id != 0 && (best == 0 || distance(id, at) < distance(best, at)) {
+			best = id
 		}
 	}
-	return best, found, nil
+	return best, nil
 }
 
 func distance(a, b apic.ID) apic.ID { return max(a-b, b-a) }
-
-// An intersection has the ids that all of its cursors have. Each leaps to
-// where the others are, so that it costs no more than the rarest of them.
-type intersection struct {
-	search *search
-	of     []cursor
-}
-
-func (s *intersection) next(at apic.ID) (id apic.ID, found bool, err error) {
-	for agreed := 0; ; {
-		for _, c := range s.of {
-			id, _, err := c.next(at)
-			if err != nil || id == 0 {
-				return 0, false, err
-			}
-			if id == at {
-				if agreed++; agreed >= len(s.of) {
-					return at, true, nil
-				}
-				continue
-			}
-			at, agreed = id, 1
-			if s.search.rows++; s.search.rows >= pageRows {
-				return at, false, nil
-			}
-		}
-	}
-}
 
 // What entries can be found by.
 const (
@@ -99,16 +66,14 @@ type chain struct {
 	begun  bool
 }
 
-func (c *chain) next(at apic.ID) (id apic.ID, found bool, err error) {
+func (c *chain) next(at apic.ID) (apic.ID, error) {
 	if _, ok := c.search.seen[c.key]; ok && c.kind == byObject {
-		return 0, false, nil
+		return 0, nil
 	}
 	if c.search.r.Desc {
-		id, err = c.back(at)
-	} else {
-		id, err = c.forth(at)
+		return c.back(at)
 	}
-	return id, id != 0, err
+	return c.forth(at)
 }
 
 // start returns where a walk to the ids up to a place begins.

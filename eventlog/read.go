@@ -140,13 +140,13 @@ type search struct {
 	gone  *apic.GoneError // retention has taken the rest of a read backwards
 
 	conn   *conn
-	admits [2]map[int64]bool // words of status, origin; nil admits all
+	admits [3]map[int64]bool // words of status, origin, class; nil admits all
 	rows   int
 	bytes  int
 }
 
 const (
-	rowColumns = "id, time, status, origin, object, shape, whole, json"
+	rowColumns = "id, time, status, origin, class, object, shape, whole, json"
 
 	sqlForward  = "SELECT " + rowColumns + " FROM entries WHERE id > ? AND id <= ? ORDER BY id"
 	sqlBackward = "SELECT " + rowColumns + " FROM entries WHERE id < ? AND id > ? ORDER BY id DESC"
@@ -184,16 +184,12 @@ func (s *search) page(c *conn) error {
 		if s.r.Desc {
 			step = -1
 		}
-		id, found, err := cur.next(s.at + step)
+		id, err := cur.next(s.at + step)
 		if err != nil {
 			return err
 		}
 		if id == 0 {
 			s.done = true
-			return nil
-		}
-		if !found {
-			s.at = id - step
 			return nil
 		}
 		if err := c.each(s.row, sqlRow, int64(id)); err != nil {
@@ -244,7 +240,7 @@ func (s *search) row(st *stmt) error {
 			return nil
 		}
 	}
-	object := st.ColumnInt64(4)
+	object := st.ColumnInt64(5)
 	if _, ok := s.seen[object]; ok {
 		return nil
 	}
@@ -265,11 +261,11 @@ func (s *search) row(st *stmt) error {
 
 // entry decodes a row of rowColumns.
 func (l *Log) entry(c *conn, st *stmt) (*apic.Entry, error) {
-	e, err := decode(apic.ID(st.ColumnInt64(0)), st.ColumnInt64(1), append([]byte(nil), st.ColumnRawText(7)...))
-	if err != nil || e.Event == nil || st.ColumnType(5) == sqlite3.NULL {
+	e, err := decode(apic.ID(st.ColumnInt64(0)), st.ColumnInt64(1), append([]byte(nil), st.ColumnRawText(8)...))
+	if err != nil || e.Event == nil || st.ColumnType(6) == sqlite3.NULL {
 		return e, err
 	}
-	e.Event.Object, err = l.attributes(c, st.ColumnInt64(5), st.ColumnText(6), e.Event.Attributes)
+	e.Event.Object, err = l.attributes(c, st.ColumnInt64(6), st.ColumnText(7), e.Event.Attributes)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", e.ID, err)
 	}
@@ -295,7 +291,7 @@ func (l *Log) attributes(c *conn, shape int64, values string, sent apic.Attrs) (
 // that there can be no such entry.
 func (s *search) plan() (cur cursor, none bool, err error) {
 	n := &s.r.Narrow
-	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins)} {
+	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins), texts(n.Classes)} {
 		if len(texts) == 0 {
 			continue
 		}
@@ -310,7 +306,7 @@ func (s *search) plan() (cur cursor, none bool, err error) {
 	}
 	var all union
 	if n.Kinds != apic.EventsOnly {
-		gaps, err := s.chain(byClass, 0)
+		gaps, _, err := s.chain(byClass, 0)
 		if err != nil {
 			return nil, false, err
 		}
@@ -365,7 +361,8 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			nodes = s.common("node")
 		}
 	}
-	ways := &intersection{search: s}
+	// The narrowest of the ways is gone, and what is on it sieved.
+	var fewest int64
 	for _, way := range []struct {
 		by    string
 		texts []string
@@ -377,41 +374,38 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		if len(words) == 0 {
-			return nil, true, nil
-		}
-		var keys union
+		var chains union
+		var total int64
 		for _, w := range words {
-			c, err := s.chain(way.by, w)
+			c, count, err := s.chain(way.by, w)
 			if err != nil {
 				return nil, false, err
 			}
 			if c != nil {
-				keys = append(keys, c)
+				chains = append(chains, c)
+				total += count
 			}
 		}
-		if len(keys) == 0 {
+		if len(chains) == 0 {
 			return nil, true, nil
 		}
-		ways.of = append(ways.of, keys)
+		if cur == nil || total < fewest {
+			cur, fewest = chains, total
+		}
 	}
-	switch len(ways.of) {
-	case 0:
-		return nil, false, nil
-	case 1:
-		return ways.of[0], false, nil
-	}
-	return ways, false, nil
+	return cur, false, nil
 }
 
-// chain returns the way along the entries of a class, tenant or node, nil when
-// there is none in the range.
-func (s *search) chain(kind string, word int64) (*chain, error) {
-	last, err := s.conn.number("SELECT last FROM places WHERE kind = ? AND word = ?", kind, word)
+// chain returns the way along the entries of a class, tenant or node and how
+// many the log has had, nil when there is none in the range.
+func (s *search) chain(kind string, word int64) (c *chain, count int64, err error) {
+	var last int64
+	_, err = s.conn.row(func(st *stmt) { last, count = st.ColumnInt64(0), st.ColumnInt64(1) },
+		"SELECT last, count FROM places WHERE kind = ? AND word = ?", kind, word)
 	if err != nil || apic.ID(last) <= s.r.After {
-		return nil, err
+		return nil, 0, err
 	}
-	return &chain{search: s, kind: kind, key: word, last: apic.ID(last)}, nil
+	return &chain{search: s, kind: kind, key: word, last: apic.ID(last)}, count, nil
 }
 
 // common returns the places of a kind that the DNs asked for are in, nil when

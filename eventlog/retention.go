@@ -109,7 +109,7 @@ func (l *Log) step(ctx context.Context, upTo apic.ID) error {
 }
 
 const (
-	sqlHeld = `SELECT e.id, e.time, e.status, e.origin, e.object, e.shape, e.whole, e.json, e.class, h.last
+	sqlHeld = `SELECT e.id, e.time, e.status, e.origin, e.class, e.object, e.shape, e.whole, e.json, h.last
 FROM entries e JOIN heads h ON h.object = e.object
 WHERE e.id > ? AND e.id <= ? AND (h.state = e.id OR h.state = 1 AND h.last = e.id)`
 	sqlEnded = `SELECT DISTINCT o.dn, w.text FROM entries e JOIN heads h ON h.object = e.object
@@ -133,7 +133,7 @@ func (l *Log) rescue(w *writer, upTo apic.ID) error {
 			return err
 		}
 		list = append(list, held{
-			object: st.ColumnInt64(4), class: st.ColumnInt64(8), last: st.ColumnInt64(9),
+			object: st.ColumnInt64(5), class: st.ColumnInt64(4), last: st.ColumnInt64(9),
 			key: apic.ObjectKey{Fabric: e.Event.Fabric, DN: e.Event.DN}, attrs: e.Event.Object,
 		})
 		return nil
