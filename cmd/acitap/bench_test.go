@@ -37,40 +37,8 @@ func BenchmarkBurst(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	controller := &http.Server{Handler: fabric.Controller(0)}
-	go controller.Serve(fabric.Controller(0).Listener(l))
-	defer controller.Close()
-
-	s := &settings{Listen: "127.0.0.1:0", DataDir: b.TempDir(), Retention: time.Hour, RetentionBytes: 10 << 30, MaxStreams: 10}
-	o := apic.Options{Fabric: "default", User: "admin", Password: "cisco123", Controllers: []*url.URL{{Scheme: "http", Host: l.Addr().String()}}}
-	ctx, stop := context.WithCancel(context.Background())
-	started, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- s.run(ctx, slog.New(slog.DiscardHandler), o, func(addr string) { started <- addr })
-	}()
-	addr := <-started
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			b.Error(err)
-		}
-	}()
-	for { // until the session is up and the class subscribed
-		resp, err := http.Post(addr+"/subscriptions/fvBD", "", nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if bytes.Contains(body, []byte(`"state":"active"`)) {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	addr := serveBench(b, fabric)
+	subscribeBench(b, addr, "fvBD")
 	id, err := fabric.Controller(0).SubscriptionID("fvBD")
 	if err != nil {
 		b.Fatal(err)
@@ -92,7 +60,7 @@ func BenchmarkBurst(b *testing.B) {
 	events := 0
 	for b.Loop() {
 		cpu0, began := cpuTime(b), time.Now()
-		go fabric.Controller(0).Blast(ctx, id, burst, payloads...)
+		go fabric.Controller(0).Blast(b.Context(), id, burst, payloads...)
 		for n := 0; n < burst; {
 			line, err := lines.ReadSlice('\n')
 			if err != nil {
@@ -108,6 +76,103 @@ func BenchmarkBurst(b *testing.B) {
 	}
 	b.ReportMetric(float64(events)/spent.Seconds(), "events/s")
 	b.ReportMetric(float64(cpu.Nanoseconds())/float64(events), "cpu-ns/event")
+	b.ReportMetric(0, "ns/op")
+}
+
+// serveBench runs the whole service against a fabric over TCP until the
+// benchmark ends, and returns its address.
+func serveBench(b *testing.B, fabric *apicsim.Fabric) (addr string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	controller := &http.Server{Handler: fabric.Controller(0)}
+	go controller.Serve(fabric.Controller(0).Listener(l))
+	s := &settings{Listen: "127.0.0.1:0", DataDir: b.TempDir(), Retention: time.Hour, RetentionBytes: 10 << 30, MaxStreams: 10}
+	o := apic.Options{Fabric: "default", User: "admin", Password: "cisco123", Controllers: []*url.URL{{Scheme: "http", Host: l.Addr().String()}}}
+	ctx, stop := context.WithCancel(context.Background())
+	started, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- s.run(ctx, slog.New(slog.DiscardHandler), o, func(addr string) { started <- addr })
+	}()
+	b.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+		controller.Close()
+	})
+	return <-started
+}
+
+// subscribeBench subscribes a class and waits until it is active.
+func subscribeBench(b *testing.B, addr, class string) {
+	for {
+		resp, err := http.Post(addr+"/subscriptions/"+class, "", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if bytes.Contains(body, []byte(`"state":"active"`)) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// BenchmarkSnapshot is a class of 100,000 endpoints from the subscription to
+// active, and then, after the socket was lost, from its loss to the gap that
+// says that the comparison found nothing. The CPU time is of the whole process:
+// the simulated APIC, which lists them, is in it.
+func BenchmarkSnapshot(b *testing.B) {
+	const objects = 100_000
+	fabric := apicsim.New(apicsim.Options{})
+	defer fabric.Close()
+	fabric.Populate(apicsim.Profile{Tenants: 20, Leaves: 60, Endpoints: objects, Faults: -1})
+	var snapshot, resync, snapshotCPU, resyncCPU time.Duration
+	n := 0
+	for b.Loop() {
+		n++
+		addr := serveBench(b, fabric)
+		for { // until the session is up
+			resp, err := http.Get(addr + "/readyz")
+			if err != nil {
+				b.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		began, cpu := time.Now(), cpuTime(b)
+		subscribeBench(b, addr, "fvCEp")
+		snapshot, snapshotCPU = snapshot+time.Since(began), snapshotCPU+cpuTime(b)-cpu
+		began, cpu = time.Now(), cpuTime(b)
+		fabric.Controller(0).DropSockets(apicsim.Reset)
+		for found := false; !found; {
+			resp, err := http.Get(addr + "/events/fvCEp?kind=gap&since=earliest")
+			if err != nil {
+				b.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				b.Fatal(err)
+			}
+			found = bytes.Contains(body, []byte(`"kind":"gap"`))
+			time.Sleep(20 * time.Millisecond)
+		}
+		resync, resyncCPU = resync+time.Since(began), resyncCPU+cpuTime(b)-cpu
+	}
+	b.ReportMetric(snapshot.Seconds()/float64(n), "snapshot-s")
+	b.ReportMetric(snapshotCPU.Seconds()/float64(n), "snapshot-cpu-s")
+	b.ReportMetric(resync.Seconds()/float64(n), "resync-s")
+	b.ReportMetric(resyncCPU.Seconds()/float64(n), "resync-cpu-s")
 	b.ReportMetric(0, "ns/op")
 }
 
