@@ -45,6 +45,7 @@ type writer struct {
 // An object is what the file has of one under the same name.
 type object struct {
 	number       int64
+	class        int64  // 0 for several
 	tenant, node *place // nil for none
 	last         int64
 	state        int64 // as in heads
@@ -204,11 +205,11 @@ func (w *writer) gap(b *binder, e *apic.Entry) error {
 
 func (w *writer) event(b *binder, e *apic.Entry) error {
 	v := e.Event
-	o, err := w.object(apic.ObjectKey{Fabric: v.Fabric, DN: v.DN})
+	word, err := w.word(string(v.Class))
 	if err != nil {
 		return err
 	}
-	word, err := w.word(string(v.Class))
+	o, err := w.object(apic.ObjectKey{Fabric: v.Fabric, DN: v.DN}, word)
 	if err != nil {
 		return err
 	}
@@ -322,11 +323,11 @@ func (w *writer) fold(o *object, id int64, v *apic.Event) error {
 }
 
 func (w *writer) put(p *apic.Object) error {
-	o, err := w.object(apic.ObjectKey{Fabric: p.Fabric, DN: p.DN})
+	class, err := w.word(string(p.Class))
 	if err != nil {
 		return err
 	}
-	class, err := w.word(string(p.Class))
+	o, err := w.object(apic.ObjectKey{Fabric: p.Fabric, DN: p.DN}, class)
 	if err != nil {
 		return err
 	}
@@ -410,12 +411,20 @@ func (w *writer) writeHeads() error {
 }
 
 // object returns what the file has under a name, a new one if need be.
-func (w *writer) object(k apic.ObjectKey) (*object, error) {
+func (w *writer) object(k apic.ObjectKey, class int64) (*object, error) {
 	o, err := w.known(k)
-	if err != nil || o != nil {
+	if err != nil || o != nil && (o.class == class || o.class == 0) {
 		return o, err
 	}
-	o = &object{}
+	if o != nil { // the name was given to an object of another class
+		o.class = 0
+		fabric, err := w.word(k.Fabric)
+		if err != nil {
+			return nil, err
+		}
+		return o, w.run("UPDATE objects SET class = 0 WHERE dn = ? AND fabric = ?", string(k.DN), fabric)
+	}
+	o = &object{class: class}
 	path := k.DN.Path()
 	for _, kind := range []struct {
 		name  string
@@ -448,7 +457,7 @@ func (w *writer) object(k apic.ObjectKey) (*object, error) {
 	w.nextObject++
 	w.remember(k, o)
 	w.touched[o] = struct{}{}
-	return o, w.run("INSERT INTO objects VALUES (?,?,?,?,?)", string(k.DN), fabric, o.number, o.tenant.ref(), o.node.ref())
+	return o, w.run("INSERT INTO objects VALUES (?,?,?,?,?,?)", string(k.DN), fabric, o.number, o.tenant.ref(), o.node.ref(), class)
 }
 
 // known returns what the file has under a name, nil for nothing.
@@ -470,9 +479,9 @@ func (w *writer) known(k apic.ObjectKey) (*object, error) {
 		tenant, node = s.ColumnInt64(1), s.ColumnInt64(2)
 		o = &object{
 			number: s.ColumnInt64(0), last: s.ColumnInt64(3),
-			exists: s.ColumnType(4) != sqlite3.NULL, state: s.ColumnInt64(4), count: s.ColumnInt64(5),
+			exists: s.ColumnType(4) != sqlite3.NULL, state: s.ColumnInt64(4), count: s.ColumnInt64(5), class: s.ColumnInt64(6),
 		}
-	}, "SELECT o.object, o.tenant, o.node, h.last, h.state, h.count FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn = ? AND o.fabric = ?", string(k.DN), fabric)
+	}, "SELECT o.object, o.tenant, o.node, h.last, h.state, h.count, o.class FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn = ? AND o.fabric = ?", string(k.DN), fabric)
 	if err != nil || o == nil {
 		return nil, err
 	}

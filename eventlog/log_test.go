@@ -604,6 +604,8 @@ func TestQueryPlans(t *testing.T) {
 		{sqlFromID, "SEARCH entries USING INTEGER PRIMARY KEY (rowid>?)"},
 		{sqlObject, "SEARCH o USING PRIMARY KEY (dn=?)"},
 		{sqlBelow, "SEARCH o USING PRIMARY KEY (dn>? AND dn<?)"},
+		{sqlObjectsOf[byTenant], "SEARCH o USING COVERING INDEX objects_tenant (tenant=? AND class=?)"},
+		{sqlObjectsOf[byNode], "SEARCH o USING COVERING INDEX objects_node (node=? AND class=?)"},
 		{sqlObjects, "SEARCH o USING PRIMARY KEY ((dn,fabric)>(?,?))"},
 		{sqlHeld, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"},
 		{"SELECT word FROM words WHERE text = ?", "SEARCH words USING COVERING INDEX sqlite_autoindex_words_1 (text=?)"},
@@ -675,5 +677,28 @@ func TestPlacesDoNotFailWithTheBatch(t *testing.T) {
 	}
 	if len(saved.Positions) != 1 || saved.Positions[0].At != 2 {
 		t.Errorf("positions are %+v, want one at 2", saved.Positions)
+	}
+}
+
+// TestClassOfANameChanges: a name that was given to objects of two classes is
+// found by both.
+func TestClassOfANameChanges(t *testing.T) {
+	l := open(t, Options{Dir: t.TempDir()})
+	other := modified(1, 10)
+	other.Event.Class = "fvOther"
+	if _, err := l.Append(t.Context(), &apic.Batch{Entries: []apic.Entry{modified(1, 10), other, modified(1, 20)}}); err != nil {
+		t.Fatal(err)
+	}
+	for class, want := range map[apic.Class]int{"fvTenant": 2, "fvOther": 1} {
+		n := 0
+		for _, err := range l.Read(t.Context(), apic.Range{After: l.Bounds().Floor, Narrow: apic.Narrow{Classes: []apic.Class{class}, Tenants: []string{"t1"}}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != want {
+			t.Errorf("of %s there are %d entries, want %d", class, n, want)
+		}
 	}
 }

@@ -35,6 +35,12 @@ CREATE INDEX entries_tenant ON entries (tenant) WHERE marks & 2;
 CREATE INDEX entries_node   ON entries (node) WHERE marks & 4;
 DROP TABLE entries2;
 DROP TABLE marks;
+ALTER TABLE objects RENAME TO objects2;
+CREATE TABLE objects (
+  dn TEXT NOT NULL, fabric INTEGER NOT NULL, object INTEGER NOT NULL, tenant INTEGER, node INTEGER, PRIMARY KEY (dn, fabric)
+) WITHOUT ROWID;
+INSERT INTO objects SELECT dn, fabric, object, tenant, node FROM objects2;
+DROP TABLE objects2;
 DELETE FROM places WHERE kind = 'class';
 CREATE VIEW timeline AS SELECT e.id, (SELECT text FROM words WHERE word = e.fabric) AS fabric FROM entries e;
 CREATE VIEW current AS SELECT t.id FROM timeline t;
@@ -54,6 +60,8 @@ func ways(l *Log) []apic.Range {
 		{Tenants: []string{"tenant4"}},
 		{Nodes: []string{"105"}},
 		{Nodes: []string{"105"}, Classes: []apic.Class{"l1PhysIf"}},
+		{Tenants: []string{"tenant4"}, Classes: []apic.Class{"fvBD", "fvCEp"}},
+		{Tenants: []string{"tenant4"}, Classes: []apic.Class{"l1PhysIf"}},
 		{DNs: []apic.DN{"uni/tn-tenant4/BD-bd4"}},
 		{Below: []apic.DN{"uni/tn-tenant8"}},
 		{Statuses: []apic.Status{apic.Modified}, Origins: []apic.Origin{apic.Live}, Fabrics: []string{"default"}},

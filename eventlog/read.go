@@ -24,9 +24,9 @@ const (
 	pageBytes   = 1 << 20
 	pageRows    = 8192 // looked at
 
-	// maxChains is how many objects are followed one by one when a DN or a
-	// subtree is asked for; beyond it the tenant, node or class is read and
-	// sieved.
+	// maxChains is how many objects are followed one by one when a DN, a
+	// subtree, or a class of a tenant or node is asked for; beyond it the
+	// tenant, node or class is read and sieved.
 	maxChains = 256
 )
 
@@ -346,11 +346,7 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			return nil, false, err
 		}
 		if few {
-			var chains union
-			for _, o := range objects {
-				chains = append(chains, o)
-			}
-			return chains, len(chains) == 0, nil
+			return objects, len(objects) == 0, nil
 		}
 		// Too many to follow: but all below a tenant or a node are known to
 		// be in it.
@@ -361,22 +357,43 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			nodes = s.common("node")
 		}
 	}
-	// The narrowest of the ways is gone, and what is on it sieved.
-	var fewest int64
-	for _, way := range []struct {
+	ways := []struct {
 		by    string
 		texts []string
-	}{{byNode, nodes}, {byTenant, tenants}, {byClass, texts(n.Classes)}} {
-		if len(way.texts) == 0 {
+		words []int64
+	}{{by: byTenant, texts: tenants}, {by: byNode, texts: nodes}, {by: byClass, texts: texts(n.Classes)}}
+	for i := range ways {
+		w := &ways[i]
+		if w.words, err = s.words(w.texts); err != nil {
+			return nil, false, err
+		}
+		if len(w.texts) > 0 && len(w.words) == 0 {
+			return nil, true, nil
+		}
+	}
+	// A class has few objects in a tenant or node, as a rule, or none.
+	classes := ways[2].words
+	for _, w := range ways[:2] {
+		if len(w.words) == 0 || len(classes) == 0 {
 			continue
 		}
-		words, err := s.words(way.texts)
+		objects, few, err := s.objectsOf(w.by, w.words, classes)
 		if err != nil {
 			return nil, false, err
 		}
+		if few {
+			return objects, len(objects) == 0, nil
+		}
+	}
+	// Else the narrowest of the ways is gone, and what is on it sieved.
+	var fewest int64
+	for _, way := range ways {
+		if len(way.words) == 0 {
+			continue
+		}
 		var chains union
 		var total int64
-		for _, w := range words {
+		for _, w := range way.words {
 			c, count, err := s.chain(way.by, w)
 			if err != nil {
 				return nil, false, err
@@ -455,34 +472,68 @@ const (
 	sqlBelow  = "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn > ? AND o.dn < ?"
 )
 
-// objects returns the objects asked for by DN. few is false when they are too
-// many to follow each.
-func (s *search) objects() (list []*chain, few bool, err error) {
-	known := make(map[int64]bool)
-	add := func(st *stmt) error {
-		if number, last := st.ColumnInt64(0), st.ColumnInt64(1); !known[number] && apic.ID(last) > s.r.After {
-			known[number] = true
-			list = append(list, &chain{search: s, kind: byObject, key: number, last: apic.ID(last)})
+// objects returns the ways along the objects asked for by DN. few is false
+// when they are too many to follow each.
+func (s *search) objects() (chains union, few bool, err error) {
+	l := objectList{search: s, known: make(map[int64]bool)}
+	for _, dn := range slices.Concat(s.r.DNs, s.r.Below) {
+		l.add(sqlObject, string(dn))
+	}
+	for _, dn := range s.r.Below { // "0" follows "/"
+		l.add(sqlBelow, string(dn)+"/", string(dn)+"0")
+	}
+	return l.result()
+}
+
+var sqlObjectsOf = map[string]string{
+	byTenant: "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.tenant = ? AND o.class = ?",
+	byNode:   "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.node = ? AND o.class = ?",
+}
+
+// objectsOf returns the ways along the objects of some classes in some tenants
+// or nodes.
+func (s *search) objectsOf(by string, places, classes []int64) (chains union, few bool, err error) {
+	if len(places)*len(classes) > maxChains {
+		return nil, false, nil
+	}
+	l := objectList{search: s, known: make(map[int64]bool)}
+	for _, p := range places {
+		for _, c := range append(classes, 0) {
+			l.add(sqlObjectsOf[by], p, c)
 		}
-		if len(list) > maxChains {
+	}
+	return l.result()
+}
+
+// An objectList collects objects until they are too many or there is an error.
+type objectList struct {
+	search *search
+	known  map[int64]bool
+	chains union
+	err    error
+}
+
+func (l *objectList) add(query string, args ...any) {
+	if l.err != nil {
+		return
+	}
+	l.err = l.search.conn.each(func(st *stmt) error {
+		if number, last := st.ColumnInt64(0), st.ColumnInt64(1); !l.known[number] && apic.ID(last) > l.search.r.After {
+			l.known[number] = true
+			l.chains = append(l.chains, &chain{search: l.search, kind: byObject, key: number, last: apic.ID(last)})
+		}
+		if len(l.chains) > maxChains {
 			return errMany
 		}
 		return nil
-	}
-	for _, dn := range slices.Concat(s.r.DNs, s.r.Below) {
-		if err == nil {
-			err = s.conn.each(add, sqlObject, string(dn))
-		}
-	}
-	for _, dn := range s.r.Below {
-		if err == nil { // "0" follows "/"
-			err = s.conn.each(add, sqlBelow, string(dn)+"/", string(dn)+"0")
-		}
-	}
-	if errors.Is(err, errMany) {
+	}, query, args...)
+}
+
+func (l *objectList) result() (chains union, few bool, err error) {
+	if errors.Is(l.err, errMany) {
 		return nil, false, nil
 	}
-	return list, true, err
+	return l.chains, true, l.err
 }
 
 var errMany = errors.New("too many")

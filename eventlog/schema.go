@@ -38,7 +38,7 @@ const (
 )
 
 // schema1 found classes through an index, which cost an event as much as the
-// rest of its row. What schema2 does not replace of it is in force.
+// rest of its row. What schema2 does not replace of it stands.
 const schema1 = `
 CREATE TABLE log ( -- one row
   origin INTEGER NOT NULL, -- the id before the first one given: the log's creation in microseconds since 1970
@@ -71,13 +71,8 @@ CREATE TABLE places ( -- where the newest of each class, tenant and node is
   PRIMARY KEY (kind, word)
 ) WITHOUT ROWID;
 
-CREATE TABLE objects ( -- every object that exists or that an entry tells of
-  dn     TEXT NOT NULL,
-  fabric INTEGER NOT NULL, -- words
-  object INTEGER NOT NULL, -- its number in heads, kept and entries
-  tenant INTEGER, -- words; what the DN says, NULL where it says none
-  node   INTEGER, -- words; likewise
-  PRIMARY KEY (dn, fabric)
+CREATE TABLE objects (
+  dn TEXT NOT NULL, fabric INTEGER NOT NULL, object INTEGER NOT NULL, tenant INTEGER, node INTEGER, PRIMARY KEY (dn, fabric)
 ) WITHOUT ROWID;
 
 CREATE TABLE heads ( -- where the newest of each object is; small, as every event changes one row of it
@@ -125,6 +120,7 @@ const schema2 = `
 DROP VIEW IF EXISTS timeline;
 DROP VIEW IF EXISTS current;
 ALTER TABLE entries RENAME TO entries1;
+ALTER TABLE objects RENAME TO objects1;
 
 CREATE TABLE entries ( -- the timeline; read it through the view of that name
   id     INTEGER PRIMARY KEY, -- grows strictly, never used twice
@@ -150,6 +146,18 @@ CREATE TABLE marks ( -- every 64th entry of a class, tenant, node or object: whe
   PRIMARY KEY (kind, key, id)
 ) WITHOUT ROWID;
 CREATE INDEX marks_id ON marks (id);
+
+CREATE TABLE objects ( -- every object that exists or that an entry tells of
+  dn     TEXT NOT NULL,
+  fabric INTEGER NOT NULL, -- words
+  object INTEGER NOT NULL, -- its number in heads, kept and entries
+  tenant INTEGER, -- words; what the DN says, NULL where it says none
+  node   INTEGER, -- words; likewise
+  class  INTEGER NOT NULL, -- words; 0 when the name was given to objects of several classes
+  PRIMARY KEY (dn, fabric)
+) WITHOUT ROWID;
+CREATE INDEX objects_tenant ON objects (tenant, class, object) WHERE tenant IS NOT NULL;
+CREATE INDEX objects_node ON objects (node, class, object) WHERE node IS NOT NULL;
 
 CREATE VIEW timeline AS -- every entry in words: SELECT * FROM timeline WHERE dn = 'uni/tn-common' ORDER BY id DESC LIMIT 10
 SELECT e.id,
@@ -191,7 +199,11 @@ INSERT INTO marks SELECT 'object', object, id, 0 FROM entries1 WHERE marks & 1;
 INSERT INTO marks SELECT 'tenant', tenant, id, 0 FROM entries1 WHERE marks & 2;
 INSERT INTO marks SELECT 'node', node, id, 0 FROM entries1 WHERE marks & 4;
 INSERT INTO places SELECT 'class', class, max(id), max(nth) FROM entries1 GROUP BY class;
+INSERT INTO objects
+SELECT o.dn, o.fabric, o.object, o.tenant, o.node, coalesce(k.class, e.class, 0)
+FROM objects1 o JOIN heads h ON h.object = o.object LEFT JOIN kept k ON k.object = o.object LEFT JOIN entries1 e ON e.id = h.last;
 DROP TABLE entries1;
+DROP TABLE objects1;
 `
 
 var errForeign = errors.New("is a database, but not an event log of acitap; give acitap a directory of its own")
