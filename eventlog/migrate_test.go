@@ -35,6 +35,8 @@ CREATE INDEX entries_tenant ON entries (tenant) WHERE marks & 2;
 CREATE INDEX entries_node   ON entries (node) WHERE marks & 4;
 DROP TABLE entries2;
 DROP TABLE marks;
+ALTER TABLE log DROP COLUMN passed;
+DROP TABLE lost;
 ALTER TABLE objects RENAME TO objects2;
 CREATE TABLE objects (
   dn TEXT NOT NULL, fabric INTEGER NOT NULL, object INTEGER NOT NULL, tenant INTEGER, node INTEGER, PRIMARY KEY (dn, fabric)

@@ -40,11 +40,7 @@ const (
 // schema1 found classes through an index, which cost an event as much as the
 // rest of its row. What schema2 does not replace of it stands.
 const schema1 = `
-CREATE TABLE log ( -- one row
-  origin INTEGER NOT NULL, -- the id before the first one given: the log's creation in microseconds since 1970
-  floor  INTEGER NOT NULL, -- the last id that retention took, origin at first
-  closed INTEGER NOT NULL  -- 1 when acitap ended in order; 0 while it runs and after a crash
-);
+CREATE TABLE log (origin INTEGER NOT NULL, floor INTEGER NOT NULL, closed INTEGER NOT NULL);
 
 CREATE TABLE words ( -- names that occur often, each once
   word INTEGER PRIMARY KEY,
@@ -121,6 +117,20 @@ DROP VIEW IF EXISTS timeline;
 DROP VIEW IF EXISTS current;
 ALTER TABLE entries RENAME TO entries1;
 ALTER TABLE objects RENAME TO objects1;
+
+CREATE TABLE log2 ( -- one row
+  origin INTEGER NOT NULL, -- the id before the first one given: the log's creation in microseconds since 1970
+  floor  INTEGER NOT NULL, -- the last id that retention took, origin at first
+  passed INTEGER NOT NULL, -- ids up to this one are not given any more, see lost
+  closed INTEGER NOT NULL  -- 1 when acitap ended in order; 0 while it runs and after a crash
+);
+CREATE TABLE lost ( -- ids between these were given before a crash, and what it took back had some of them
+  after INTEGER PRIMARY KEY, -- the last that was still there
+  until INTEGER NOT NULL -- log.passed since then
+);
+INSERT INTO log2 SELECT origin, floor, floor, closed FROM log;
+DROP TABLE log;
+ALTER TABLE log2 RENAME TO log;
 
 CREATE TABLE entries ( -- the timeline; read it through the view of that name
   id     INTEGER PRIMARY KEY, -- grows strictly, never used twice
@@ -237,7 +247,7 @@ func migrate(c *conn, origin int64) (fresh bool, err error) {
 		err = c.Exec(migrations[v])
 	}
 	if err == nil && version == 0 {
-		err = c.run("INSERT INTO log VALUES (?, ?, 0)", origin, origin)
+		err = c.run("INSERT INTO log VALUES (?, ?, ?, 0)", origin, origin, origin)
 	}
 	if err == nil {
 		err = c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", applicationID, known))
