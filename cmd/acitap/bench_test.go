@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -182,4 +186,89 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkNext takes events off a filled queue, one a request, from 16
+// callers at once who do no more than they must. One operation is one event;
+// its place is durable. The CPU time is of the whole process, callers included.
+func BenchmarkNext(b *testing.B) {
+	fabric := apicsim.New(apicsim.Options{})
+	defer fabric.Close()
+	if err := fabric.Create("fvBD", "uni/tn-common/BD-b", nil); err != nil {
+		b.Fatal(err)
+	}
+	addr := serveBench(b, fabric)
+	subscribeBench(b, addr, "fvBD")
+	id, err := fabric.Controller(0).SubscriptionID("fvBD")
+	if err != nil {
+		b.Fatal(err)
+	}
+	const fill, callers = 40_000, 16
+	var payloads [][]byte
+	for i := range 500 {
+		payloads = append(payloads, fmt.Appendf(nil, `{"subscriptionId":["%s"],"imdata":[{"fvBD":{"attributes":{"childAction":"","descr":"%d","dn":"uni/tn-common/BD-b","modTs":"2026-01-01T00:00:00.000+00:00","rn":"","status":"modified"}}}]}`, id, i))
+	}
+	host := strings.TrimPrefix(addr, "http://")
+	request := []byte("GET /events/fvBD/next HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	var taken atomic.Int64
+	var spent, cpu time.Duration
+	for b.Loop() {
+		if _, err := fabric.Controller(0).Blast(b.Context(), id, fill, payloads...); err != nil {
+			b.Fatal(err)
+		}
+		for !pendingBench(b, addr, fill) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		began, cpu0 := time.Now(), cpuTime(b)
+		var callersDone sync.WaitGroup
+		for range callers {
+			callersDone.Go(func() {
+				c, err := net.Dial("tcp", host)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer c.Close()
+				in := bufio.NewReader(c)
+				for {
+					if _, err := c.Write(request); err != nil {
+						b.Error(err)
+						return
+					}
+					resp, err := http.ReadResponse(in, nil)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if resp.StatusCode != http.StatusOK {
+						return
+					}
+					if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+						b.Error(err)
+						return
+					}
+					taken.Add(1)
+				}
+			})
+		}
+		callersDone.Wait()
+		spent, cpu = spent+time.Since(began), cpu+cpuTime(b)-cpu0
+	}
+	b.ReportMetric(float64(taken.Load())/spent.Seconds(), "requests/s")
+	b.ReportMetric(float64(cpu.Nanoseconds())/float64(taken.Load()), "cpu-ns/request")
+	b.ReportMetric(0, "ns/op")
+}
+
+// pendingBench reports whether at least so many events wait in a queue.
+func pendingBench(b *testing.B, addr string, n int) bool {
+	resp, err := http.Get(addr + "/events/fvBD/pending")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Pending int }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		b.Fatal(err)
+	}
+	return answer.Pending >= n
 }
