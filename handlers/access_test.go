@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -249,7 +250,7 @@ func TestSignIn(t *testing.T) {
 		if !strings.Contains(out, "Max-Age=0") {
 			t.Errorf("got Set-Cookie %q", out)
 		}
-		if err := s.end(); err != io.EOF {
+		if err := s.end(); !errors.Is(err, io.EOF) {
 			t.Errorf("got %v on the stream of who signed out, want its end", err)
 		}
 		r.do("GET /session", bob).want(401)
@@ -260,7 +261,7 @@ func TestSignIn(t *testing.T) {
 		s = r.stream("/events/stream", ann)
 		time.Sleep(61 * time.Minute)
 		r.do("GET /session", ann).want(401)
-		if err := s.end(); err != io.EOF {
+		if err := s.end(); !errors.Is(err, io.EOF) {
 			t.Errorf("got %v on the stream of a session that is over, want its end", err)
 		}
 
@@ -323,7 +324,7 @@ func TestTokensFileIsReadAgain(t *testing.T) {
 		r.do("GET /session", page).want(401)
 		r.do("GET /session", bearer(carl)).want(200)
 		r.do("GET /metrics", bob).want(200, "\nacitap_tokens_last_reload_successful 1\n")
-		if err := annReads.end(); err != io.EOF {
+		if err := annReads.end(); !errors.Is(err, io.EOF) {
 			t.Errorf("got %v on the stream of a token that was removed, want its end", err)
 		}
 		r.do("POST /subscriptions/fvTenant", bob).want(201)

@@ -128,7 +128,7 @@ func (s *server) recover(w *response, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	s.log.ErrorContext(r.Context(), "handler panicked", "request", w.id, "path", r.URL.Path, "err", fmt.Sprint(p), "stack", stack())
