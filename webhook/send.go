@@ -28,6 +28,7 @@ type definition struct {
 	url      *url.URL
 	header   http.Header // of every request
 	narrow   apic.Narrow
+	selects  string    // the selector's text: the same for all that select the same
 	template *renderer // where Format is FormatTemplate
 }
 
@@ -41,7 +42,7 @@ func (s *Service) compile(e *Endpoint) (*definition, error) {
 	if err := s.guard.checkHost(u.Hostname()); err != nil {
 		return nil, &selector.Error{Param: "url", Detail: "cannot be sent to: " + err.Error()}
 	}
-	d := &definition{Endpoint: e, url: u, header: make(http.Header), narrow: e.Selector.Narrow()}
+	d := &definition{Endpoint: e, url: u, header: make(http.Header), narrow: e.Selector.Narrow(), selects: e.Selector.String()}
 	d.header.Set("User-Agent", "acitap")
 	for name, value := range e.Headers {
 		d.header.Set(name, value)

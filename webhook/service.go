@@ -126,6 +126,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 			disabled := *ep
 			disabled.Enabled = false
 			d = &definition{Endpoint: &disabled}
+			if ep.Selector != nil {
+				d.selects = ep.Selector.String()
+			}
 			e.state.Error = err.Error()
 			e.broken = true
 			s.log.Error("a webhook cannot be used as it is any more and is disabled", logName(r.ID, ep), "err", err)
@@ -263,11 +266,10 @@ func (s *Service) reindexLocked() {
 		if e.def.Endpoint.Selector == nil {
 			continue
 		}
-		text := e.def.Selector.String()
-		g := x.groups[text]
+		g := x.groups[e.def.selects]
 		if g == nil {
 			g = &group{sel: e.def.Selector}
-			x.groups[text] = g
+			x.groups[e.def.selects] = g
 			classes := g.sel.Classes()
 			for _, c := range classes {
 				x.byClass[c] = append(x.byClass[c], g)
