@@ -171,6 +171,9 @@ func TestEveryRouteAsEverybody(t *testing.T) {
 				}
 			}
 		}
+		for _, path := range []string{"/nothing/" + f.operator, "/events/" + f.operator, "/objects/fvTenant/" + f.operator} {
+			r.do("GET "+path, bearer(f.operator)).want(400, "a token does not belong in a URL")
+		}
 		r.do("GET /nothing").want(401)
 		r.do("BREW /events").want(401)
 		r.do("OPTIONS /events").want(401)
