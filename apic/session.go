@@ -898,7 +898,7 @@ func readInto(buf []byte, r interface{ Read([]byte) (int, error) }) ([]byte, err
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return buf, nil
 			}
 			return buf, err

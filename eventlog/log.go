@@ -349,19 +349,20 @@ func (l *Log) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		l.warn("the event log could not be synced", l.sync())
-		l.warn("the event log's write-ahead log could not be carried into the database", l.checkpoint(ctx, keeper))
-		l.warn("old entries could not be removed from the event log", l.retain(ctx))
+		l.warn("sync", l.sync())
+		l.warn("checkpoint", l.checkpoint(ctx, keeper))
+		l.warn("retention", l.retain(ctx))
 	}
 }
 
-func (l *Log) warn(msg string, err error) {
+// warn tells of a step of the log's upkeep that failed, once a minute each.
+func (l *Log) warn(step string, err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	if now := l.now(); now.Sub(l.warned[msg]) >= time.Minute {
-		l.warned[msg] = now
-		l.log.Warn(msg, "err", err, "dir", l.dir)
+	if now := l.now(); now.Sub(l.warned[step]) >= time.Minute {
+		l.warned[step] = now
+		l.log.Warn("the event log's upkeep failed and is tried again", "step", step, "dir", l.dir, "err", err)
 	}
 }
 
