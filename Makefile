@@ -3,6 +3,12 @@
 GO ?= go
 STATICCHECK = $(GO) tool -modfile=tools.mod staticcheck
 BENCHSTAT = $(GO) tool -modfile=tools.mod benchstat
+ERRORLINT = $(GO) tool -modfile=tools.mod go-errorlint
+SLOGLINT = $(GO) tool -modfile=tools.mod sloglint
+
+# The keys that a line of the log may have: who searches the log for one finds
+# all lines about it.
+LOG_KEYS = bytes,caller,class,classes,consumer,controller,differences,dir,dn,entries,err,file,frames,from,healed,host,id,in,lastRebootTime,listen,method,name,objects,path,query,reason,request,role,stack,state,status,step,to,tokens,took,until,version,webhook
 
 .PHONY: release all build demo test check generate fmt fuzz bench gobench bench-compare mutants chromium
 
@@ -35,6 +41,8 @@ check:
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
+	$(ERRORLINT) ./...
+	$(SLOGLINT) -test=false -static-msg -msg-style=lowercased -no-global=all -no-mixed-args=false -key-naming-case=camel -forbidden-keys=time,level,msg,source -allowed-keys=$(LOG_KEYS) ./...
 	$(GO) mod tidy -diff
 	$(GO) test -short -run TestLicences ./deploy/release
 	$(GO) tool templ generate -path web >/dev/null 2>&1

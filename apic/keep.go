@@ -200,7 +200,7 @@ func (h *Hub) keepSession(ctx context.Context) {
 			pause = max(pause, backoffMax)
 		}
 		best.notUntil = time.Now().Add(pause)
-		h.log.Warn("no session", "controller", best.url.Host, "state", state, "next", pause.Round(time.Millisecond), "err", err)
+		h.log.Warn("no session", "controller", best.url.Host, "state", state, "in", pause.Round(time.Millisecond), "err", err)
 		h.report(func(s *Session) {
 			s.State, s.LastError, s.ConnectedSince, s.TokenExpiresAt = state, err.Error(), time.Time{}, time.Time{}
 		})

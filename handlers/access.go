@@ -164,7 +164,7 @@ func (s *server) admit(r *http.Request) error {
 	if s.tokens == nil && !s.knownHost(r.Host) {
 		return refuse(http.StatusForbidden, "no token is configured, so acitap answers only to localhost and to the address that it listens on, not to %.100q (a web site could have made that name lead here): call it by that address, let a proxy send Host: localhost, or set ACITAP_TOKENS_FILE", r.Host).counted(refusedHost)
 	}
-	if tokenInQuery(r.URL) {
+	if tokenInURL(r.URL) {
 		return refuse(http.StatusBadRequest, "a token does not belong in a URL, which ends up in logs and histories: send it as Authorization: Bearer TOKEN, and if it is a real one, replace it").counted(refusedURLToken)
 	}
 	if r.ContentLength > maxBody {
@@ -192,9 +192,18 @@ func hostOf(addr string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(addr, "[]"), "."))
 }
 
-// tokenInQuery reports whether a URL carries a token, by its name or by how it
+// shownPath is the path of a URL as it may stand in a log: a token that
+// somebody has put there is not.
+func shownPath(u *url.URL) string {
+	return tokenText.ReplaceAllLiteralString(u.Path, "acitap_redacted")
+}
+
+// tokenInURL reports whether a URL carries a token, by its name or by how it
 // looks.
-func tokenInQuery(u *url.URL) bool {
+func tokenInURL(u *url.URL) bool {
+	if tokenText.MatchString(u.Path) {
+		return true
+	}
 	if u.RawQuery == "" {
 		return false
 	}

@@ -32,3 +32,6 @@ func RoutesOf(h http.Handler) []Route {
 
 // Public is what a route needs that is open to all.
 const Public = public
+
+// Needs is the least role of every route, as "METHOD /pattern".
+var Needs = needs

@@ -3,6 +3,8 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,6 +17,7 @@ import (
 	"github.com/acitap/acitap/apic"
 	"github.com/acitap/acitap/eventlog"
 	"github.com/acitap/acitap/handlers"
+	"github.com/acitap/acitap/webhook"
 )
 
 // stale is a hub without a session whose journal holds a little of everything.
@@ -72,8 +75,35 @@ func FuzzRouter(f *testing.F) {
 		f.Fatal(err)
 	}
 	hub := stale(f)
-	open := handlers.New(handlers.Options{Hub: hub, Listen: "acitap"})
-	guarded := handlers.New(handlers.Options{Hub: hub, Tokens: access, CORSOrigins: []string{"https://noc.example.com"}})
+	// Few webhooks, and no network: what a call makes is soon refused, and sends nothing.
+	hooks, err := webhook.New(context.Background(), webhook.Options{Hub: hub, Store: webhook.Memory(), MaxEndpoints: 10,
+		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("there is no network") }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	hook, err := hooks.Create(context.Background(), []byte(`{"name":"noc","url":"http://192.0.2.7/","class":"fvTenant"}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	open := handlers.New(handlers.Options{Hub: hub, Listen: "acitap", Webhooks: hooks})
+	guarded := handlers.New(handlers.Options{Hub: hub, Tokens: access, CORSOrigins: []string{"https://noc.example.com"}, Webhooks: hooks})
+	for _, seed := range [][2]string{
+		{"POST /webhooks", `{"url":"http://192.0.2.7/","format":"template","template":"{{.dn}}","headers":{"X-A":"b"},"since":"earliest"}`},
+		{"POST /webhooks", `{"url":"https://noc.example.com/","preset":"pagerduty","filter":"tenant == \"a\"","batch":7,"retryFor":"1h","secret":null}`},
+		{"GET /webhooks", ""},
+		{"GET /webhooks/" + hook.ID, ""},
+		{"PATCH /webhooks/" + hook.ID, `{"headers":{"X-A":null},"enabled":false,"filter":null}`},
+		{"DELETE /webhooks/nobody", ""},
+		{"POST /webhooks/" + hook.ID + "/test?dryRun=true", `{"event":1}`},
+		{"POST /webhooks/" + hook.ID + "/test", ""},
+		{"POST /webhooks/" + hook.ID + "/rotate", `{"secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}`},
+		{"POST /webhooks/" + hook.ID + "/redeliver?event=1", ""},
+		{"POST /webhooks/" + hook.ID + "/rewind?since=earliest", ""},
+		{"GET /webhooks/" + hook.ID + "/deliveries?limit=3&before=2", ""},
+	} {
+		method, target, _ := strings.Cut(seed[0], " ")
+		f.Add(method, target, "Content-Type", "application/json", seed[1])
+	}
 	f.Add("POST", "/signin", "Content-Type", "application/x-www-form-urlencoded", "token="+token+"&next=/?view=x")
 	f.Add("OPTIONS", "/events", "Origin", "https://noc.example.com", "")
 	f.Fuzz(func(t *testing.T, method, target, name, value, body string) {
@@ -103,7 +133,8 @@ func fuzzRouter(t *testing.T, handler http.Handler, token, method, target, name,
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if err, ok := p.(error); p != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 				panic(p)
 			}
 		}()

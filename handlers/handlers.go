@@ -236,7 +236,7 @@ func (s *server) route(method, pattern string, h handler) http.HandlerFunc {
 		}
 		next(w, r)
 		if need == Operator && w.status < 300 {
-			s.log.InfoContext(r.Context(), "changed by a caller", "request", w.id, "method", method, "path", r.URL.Path, "status", w.status, "caller", w.who.of(r))
+			s.log.InfoContext(r.Context(), "changed by a caller", "request", w.id, "method", method, "path", shownPath(r.URL), "status", w.status, "caller", w.who.of(r))
 		}
 	}
 }

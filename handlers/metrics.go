@@ -197,6 +197,14 @@ func scrape(g prometheus.Gatherer) handler {
 	// What cannot be gathered is left out: the rest is worth having.
 	h := promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	return func(w *response, r *http.Request) error {
+		p, err := queryParams(r)
+		if err != nil {
+			return err
+		}
+		p.known["name[]"] = true // promhttp reads it: only the metrics of these names
+		if err := p.err(); err != nil {
+			return err
+		}
 		h.ServeHTTP(w, r)
 		return nil
 	}

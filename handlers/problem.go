@@ -162,7 +162,7 @@ func (s *server) fail(w *response, r *http.Request, err error) {
 		p.Request = w.id
 		refused, ok := errors.AsType[*refusal](err)
 		if expected := ok && refused.cause == nil; !expected && r.Context().Err() == nil {
-			s.log.WarnContext(r.Context(), "request failed", "request", w.id, "method", r.Method, "path", r.URL.Path, "status", p.Status, "err", err)
+			s.log.WarnContext(r.Context(), "request failed", "request", w.id, "method", r.Method, "path", shownPath(r.URL), "status", p.Status, "err", err)
 		}
 		if p.Detail == "" {
 			p.Detail = internal(w.id)

@@ -66,7 +66,7 @@ func (s *server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		s.metrics.answered(w, r, begun)
 		if s.log.Enabled(r.Context(), slog.LevelDebug) {
 			// The path only: a query can hold what its caller would not want in a log.
-			s.log.DebugContext(r.Context(), "request", "request", w.id, "method", r.Method, "path", r.URL.Path,
+			s.log.DebugContext(r.Context(), "request", "request", w.id, "method", r.Method, "path", shownPath(r.URL),
 				"status", w.status, "bytes", w.bytes, "took", time.Since(begun), "caller", w.who.of(r))
 		}
 	}()
@@ -128,10 +128,10 @@ func (s *server) recover(w *response, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
-	s.log.ErrorContext(r.Context(), "handler panicked", "request", w.id, "path", r.URL.Path, "err", fmt.Sprint(p), "stack", stack())
+	s.log.ErrorContext(r.Context(), "handler panicked", "request", w.id, "path", shownPath(r.URL), "err", fmt.Sprint(p), "stack", stack())
 	if w.status != 0 {
 		panic(http.ErrAbortHandler) // a broken answer must not look like a whole one
 	}

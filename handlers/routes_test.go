@@ -137,7 +137,7 @@ func TestRefusals(t *testing.T) {
 			{"GET /events?since=5", 410, `"oldest":`, nil},
 			{"GET /events?since=" + above, 410, `"reason":"unknown-id"`, nil},
 			{"GET /events?until=5", 410, `"oldest":`, nil},
-			{"GET /events/5", 410, "id 5 is not of this log", nil},
+			{"GET /events/5", 410, "id 5 is of another log", nil},
 			{"GET /events/" + above, 404, "no event has the id", nil},
 			{"GET /events/99999999999999999999", 400, "", nil},
 

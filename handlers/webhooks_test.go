@@ -26,7 +26,7 @@ type hookRig struct {
 	header http.Header
 }
 
-func newHookRig(t *testing.T) *hookRig {
+func newHookRig(t *testing.T, options ...with) *hookRig {
 	t.Helper()
 	h := &hookRig{status: http.StatusNoContent}
 	network := apicsim.NewNetwork()
@@ -46,7 +46,7 @@ func newHookRig(t *testing.T) *hookRig {
 	})}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
-	h.rig = newRig(t, func(s *settings) {
+	h.rig = newRig(t, append(options, func(s *settings) {
 		s.wrap = func(hub *apic.Hub) handlers.Hub {
 			service, err := webhook.New(t.Context(), webhook.Options{Hub: hub, Store: webhook.Memory(), Dial: network.DialContext, Log: testLog()})
 			if err != nil {
@@ -64,7 +64,7 @@ func newHookRig(t *testing.T) *hookRig {
 			s.handlers.Webhooks = service
 			return hub
 		}
-	})
+	})...)
 	return h
 }
 

@@ -106,10 +106,12 @@ func disguised(a netip.Addr) []netip.Addr {
 
 const dialTimeout = 10 * time.Second
 
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // dialer returns how connections are made: with the guard asked about the very
 // address that is dialled, after the name was looked up. A name that leads to
 // something else at the second look gains nothing by it.
-func (g guard) dialer(dial func(ctx context.Context, network, addr string) (net.Conn, error), resolver *net.Resolver) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (g guard) dialer(dial dialFunc, resolver *net.Resolver) dialFunc {
 	if dial == nil {
 		d := &net.Dialer{
 			Timeout:  dialTimeout,

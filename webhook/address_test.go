@@ -159,7 +159,7 @@ func TestRebinding(t *testing.T) {
 		if allowed {
 			o.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		}
-		transport := newTransport(&o, guard{o.Allow})
+		transport := newTransport(&o, guard{o.Allow}.dialer(nil, o.Resolver))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://rebind.example.:"+port+"/", nil)
 		res, err := transport.RoundTrip(req)

@@ -2,11 +2,14 @@ package webhook_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,49 +20,92 @@ import (
 	"github.com/acitap/acitap/webhook"
 )
 
-// sink is a receiver that costs as little as one can: it reads requests and
-// says 204.
-func sink(b *testing.B) string {
+// receivers are of another process, so that what they cost is not counted as
+// the service's: each costs as little as one can, reads requests and says 204.
+// They return their addresses, and a function that ends them and says what CPU
+// time they took.
+func receivers(b *testing.B, n int) (addrs []string, stop func() time.Duration) {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", asReceivers, n))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for len(addrs) < n && lines.Scan() {
+		addrs = append(addrs, lines.Text())
+	}
+	return addrs, func() time.Duration {
+		in.Close()
+		if err := cmd.Wait(); err != nil || len(addrs) < n {
+			b.Fatalf("the receivers: %v", err)
+		}
+		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+}
+
+const asReceivers = "ACITAP_TEST_RECEIVERS" // how many; makes receivers of the test's program
+
+func TestMain(m *testing.M) {
+	if n, err := strconv.Atoi(os.Getenv(asReceivers)); err == nil {
+		for range n {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
-				return
+				panic(err)
 			}
-			go func() {
-				defer c.Close()
-				r := bufio.NewReaderSize(c, 64<<10)
+			fmt.Println(l.Addr())
+			go sink(l)
+		}
+		_, _ = io.Copy(io.Discard, os.Stdin) // until it is closed
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func sink(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			r := bufio.NewReaderSize(c, 64<<10)
+			for {
+				length := 0
 				for {
-					length := 0
-					for {
-						line, err := r.ReadSlice('\n')
-						if err != nil {
-							return
-						}
-						if len(line) <= 2 {
-							break
-						}
-						if n, ok := strings.CutPrefix(string(line), "Content-Length: "); ok {
-							length, _ = strconv.Atoi(strings.TrimSpace(n))
-						}
-					}
-					if _, err := io.CopyN(io.Discard, r, int64(length)); err != nil {
+					line, err := r.ReadSlice('\n')
+					if err != nil {
 						return
 					}
-					if _, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
-						return
+					if len(line) <= 2 {
+						break
+					}
+					if n, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+						length, _ = strconv.Atoi(string(bytes.TrimSpace(n)))
 					}
 				}
-			}()
-		}
-	}()
-	return l.Addr().String()
+				if _, err := r.Discard(length); err != nil {
+					return
+				}
+				if _, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		}()
+	}
 }
 
 func cpu() time.Duration {
@@ -69,11 +115,17 @@ func cpu() time.Duration {
 }
 
 // benchmark sends a burst of events to several webhooks over TCP, signed, with
-// the log of deliveries, and reports events and CPU time for each; the
-// receivers' part is in it.
+// places and the log of deliveries in a file, and reports events and CPU time
+// for each.
 func benchmark(b *testing.B, hooks, batch, burst int) {
 	line := newLine()
-	s, err := webhook.New(b.Context(), webhook.Options{Hub: line, Store: webhook.Memory(), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	store, err := webhook.OpenSQLite(b.Context(), b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	addrs, stop := receivers(b, hooks)
+	s, err := webhook.New(b.Context(), webhook.Options{Hub: line, Store: store, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -83,7 +135,7 @@ func benchmark(b *testing.B, hooks, batch, burst int) {
 	defer running.Wait()
 	defer cancel()
 	for i := range hooks {
-		if _, err := s.Create(ctx, fmt.Appendf(nil, `{"name":"h%d","url":"http://%s/","class":"fvTenant","batch":%d}`, i, sink(b), batch)); err != nil {
+		if _, err := s.Create(ctx, fmt.Appendf(nil, `{"name":"h%d","url":"http://%s/","class":"fvTenant","batch":%d}`, i, addrs[i], batch)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -115,8 +167,10 @@ func benchmark(b *testing.B, hooks, batch, burst int) {
 		line.forget(line.Bounds().Newest - 1)
 	}
 	took, used := time.Since(begun), cpu()-used
+	theirs := stop()
 	b.ReportMetric(float64(sent)/took.Seconds(), "events/s")
 	b.ReportMetric(float64(used.Nanoseconds())/float64(sent), "cpu-ns/event")
+	b.ReportMetric(float64(theirs.Nanoseconds())/float64(sent), "receivers-cpu-ns/event")
 	b.ReportMetric(float64(size), "bytes/event")
 	b.ReportMetric(0, "ns/op")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -28,6 +29,7 @@ type definition struct {
 	url      *url.URL
 	header   http.Header // of every request
 	narrow   apic.Narrow
+	selects  string    // the selector's text: the same for all that select the same
 	template *renderer // where Format is FormatTemplate
 }
 
@@ -41,7 +43,7 @@ func (s *Service) compile(e *Endpoint) (*definition, error) {
 	if err := s.guard.checkHost(u.Hostname()); err != nil {
 		return nil, &selector.Error{Param: "url", Detail: "cannot be sent to: " + err.Error()}
 	}
-	d := &definition{Endpoint: e, url: u, header: make(http.Header), narrow: e.Selector.Narrow()}
+	d := &definition{Endpoint: e, url: u, header: make(http.Header), narrow: e.Selector.Narrow(), selects: e.Selector.String()}
 	d.header.Set("User-Agent", "acitap")
 	for name, value := range e.Headers {
 		d.header.Set(name, value)
@@ -77,9 +79,17 @@ func (s *Service) send(ctx context.Context, d *definition, message string, b []b
 		Body:    io.NopCloser(bytes.NewReader(b)),
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
 	}).WithContext(ctx)
-	res, err := s.transport.RoundTrip(req)
+	transport, err := s.way(d.url)
 	if err != nil {
-		return outcome{err: s.explain(ctx, err), duration: time.Since(begun)}
+		return outcome{err: err, duration: time.Since(begun)}
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		err = s.explain(ctx, err)
+		if transport == s.proxied {
+			err = fmt.Errorf("through the proxy: %w", err)
+		}
+		return outcome{err: err, duration: time.Since(begun)}
 	}
 	o := outcome{status: res.StatusCode}
 	if o.status < 200 || o.status > 299 {
@@ -122,9 +132,9 @@ func (s *Service) explain(ctx context.Context, err error) error {
 
 // newTransport returns what all endpoints send by. There is no HTTP/2: a
 // receiver that stalls one stream would stall those of others beside it.
-func newTransport(o *Options, g guard) *http.Transport {
+func newTransport(o *Options, dial dialFunc) *http.Transport {
 	t := &http.Transport{
-		DialContext:            g.dialer(o.Dial, o.Resolver),
+		DialContext:            dial,
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           2000,

@@ -39,6 +39,7 @@ type Options struct {
 	Allow []netip.Prefix // addresses that may be reached although they are loopback, link-local or metadata
 	Log   *slog.Logger   // nil: silence
 	TLS   *tls.Config    // nil: the system's roots
+	Proxy Proxy          // nil: none; those of the environment are never asked
 
 	Registerer prometheus.Registerer // nil: no metrics
 
@@ -60,6 +61,7 @@ type Service struct {
 	log       *slog.Logger
 	guard     guard
 	transport *http.Transport
+	proxied   *http.Transport // where a proxy stands in between; nil without one
 	metrics   *metrics
 
 	admin   sync.Mutex // held over a change of definitions; taken before mu
@@ -99,7 +101,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		dirtied: make(chan struct{}, 1), endpoints: make(map[string]*endpoint), dirty: make(map[*endpoint]bool),
 	}
 	s.metrics = newMetrics(o.Registerer, s)
-	s.transport = newTransport(&o, s.guard)
+	s.transport = newTransport(&o, s.guard.dialer(o.Dial, o.Resolver))
+	if o.Proxy != nil {
+		s.proxied = newProxied(&o)
+	}
 	records, err := o.Store.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("loading the webhooks: %w", err)
@@ -126,6 +131,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 			disabled := *ep
 			disabled.Enabled = false
 			d = &definition{Endpoint: &disabled}
+			if ep.Selector != nil {
+				d.selects = ep.Selector.String()
+			}
 			e.state.Error = err.Error()
 			e.broken = true
 			s.log.Error("a webhook cannot be used as it is any more and is disabled", logName(r.ID, ep), "err", err)
@@ -171,6 +179,9 @@ func (s *Service) Run(ctx context.Context) error {
 		s.log.Error("places of webhooks could not be stored; some events will be sent again", "err", err)
 	}
 	s.transport.CloseIdleConnections()
+	if s.proxied != nil {
+		s.proxied.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -263,11 +274,10 @@ func (s *Service) reindexLocked() {
 		if e.def.Endpoint.Selector == nil {
 			continue
 		}
-		text := e.def.Selector.String()
-		g := x.groups[text]
+		g := x.groups[e.def.selects]
 		if g == nil {
 			g = &group{sel: e.def.Selector}
-			x.groups[text] = g
+			x.groups[e.def.selects] = g
 			classes := g.sel.Classes()
 			for _, c := range classes {
 				x.byClass[c] = append(x.byClass[c], g)

@@ -40,12 +40,24 @@ CREATE TABLE IF NOT EXISTS deliveries (
   answer   BLOB, -- the first KiB
   PRIMARY KEY (webhook, seq)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS deliveries_time ON deliveries (time);
 PRAGMA user_version = 1;
 `
 
 // A SQLiteStore is a [Store] in a file, readable by its owner only.
-type SQLiteStore struct{ db *sql.DB }
+type SQLiteStore struct {
+	db                   *sql.DB
+	update, insert, trim *sql.Stmt // what a commit does for each attempt is not parsed anew
+}
+
+const (
+	sqlUpdate = "UPDATE webhooks SET at = ?, state = ? WHERE id = ?"
+	sqlInsert = "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+	sqlTrim   = "DELETE FROM deliveries WHERE webhook = ? AND seq <= ?"
+	// What is old lies at the beginning: no index of times has to be kept for
+	// it, which would cost each attempt more than the attempt itself.
+	sqlPrune = `DELETE FROM deliveries WHERE webhook = ?1 AND seq <
+  ifnull((SELECT seq FROM deliveries WHERE webhook = ?1 AND time >= ?2 ORDER BY seq LIMIT 1), 9223372036854775807)`
+)
 
 // OpenSQLite opens the store in a directory, or begins a new one.
 func OpenSQLite(ctx context.Context, dir string) (_ *SQLiteStore, err error) {
@@ -78,11 +90,19 @@ func OpenSQLite(ctx context.Context, dir string) (_ *SQLiteStore, err error) {
 			return nil, err
 		}
 	}
-	return &SQLiteStore{db}, nil
+	s := &SQLiteStore{db: db}
+	for query, stmt := range map[string]**sql.Stmt{sqlUpdate: &s.update, sqlInsert: &s.insert, sqlTrim: &s.trim} {
+		if *stmt, err = db.PrepareContext(ctx, query); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Close lets go of the file.
-func (s *SQLiteStore) Close() error { return s.db.Close() }
+func (s *SQLiteStore) Close() error {
+	return errors.Join(s.update.Close(), s.insert.Close(), s.trim.Close(), s.db.Close())
+}
 
 // Load implements [Store].
 func (s *SQLiteStore) Load(ctx context.Context) ([]Record, error) {
@@ -109,25 +129,32 @@ func (s *SQLiteStore) Commit(ctx context.Context, changes []Change) error {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
+	w := &writer{tx, tx.StmtContext(ctx, s.update), tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.trim)}
 	for _, c := range changes {
-		if err := commit(ctx, tx, &c); err != nil {
+		if err := w.write(ctx, &c); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
 }
 
-func commit(ctx context.Context, tx *sql.Tx, c *Change) error {
+// A writer is a transaction with its statements.
+type writer struct {
+	tx                   *sql.Tx
+	update, insert, trim *sql.Stmt
+}
+
+func (w *writer) write(ctx context.Context, c *Change) error {
 	var state any
 	if c.State != nil {
 		state = string(c.State)
 	}
 	if c.Definition != nil {
-		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO webhooks VALUES (?,?,?,?)", c.ID, string(c.Definition), int64(c.At), state); err != nil {
+		if _, err := w.tx.ExecContext(ctx, "INSERT OR REPLACE INTO webhooks VALUES (?,?,?,?)", c.ID, string(c.Definition), int64(c.At), state); err != nil {
 			return err
 		}
 	} else {
-		r, err := tx.ExecContext(ctx, "UPDATE webhooks SET at = ?, state = ? WHERE id = ?", int64(c.At), state, c.ID)
+		r, err := w.update.ExecContext(ctx, int64(c.At), state, c.ID)
 		if err != nil {
 			return err
 		}
@@ -136,16 +163,22 @@ func commit(ctx context.Context, tx *sql.Tx, c *Change) error {
 		}
 	}
 	for _, d := range c.Deliveries {
+		if d.Seq <= c.Forget { // more than are kept came at once
+			continue
+		}
 		events, err := json.Marshal(d.Events)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+		if _, err := w.insert.ExecContext(ctx,
 			c.ID, d.Seq, string(d.Kind), string(events), d.Message, d.Time.UnixMicro(), d.Attempt, d.Status, d.Duration.Microseconds(), d.Error, d.Answer); err != nil {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM deliveries WHERE webhook = ? AND seq <= ?", c.ID, c.Forget)
+	if c.Forget < 1 {
+		return nil
+	}
+	_, err := w.trim.ExecContext(ctx, c.ID, c.Forget)
 	return err
 }
 
@@ -191,7 +224,12 @@ WHERE webhook = ? AND (? = 0 OR seq < ?) ORDER BY seq DESC LIMIT ?`, id, before,
 
 // Prune implements [Store].
 func (s *SQLiteStore) Prune(ctx context.Context, t time.Time) error {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM deliveries WHERE time < ?", t.UnixMicro())
+	records, err := s.Load(ctx)
+	for _, r := range records {
+		if err == nil {
+			_, err = s.db.ExecContext(ctx, sqlPrune, r.ID, t.UnixMicro())
+		}
+	}
 	return err
 }
 

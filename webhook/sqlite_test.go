@@ -50,6 +50,19 @@ func TestStores(t *testing.T) {
 			if list, err := s.Deliveries(ctx, "a", 0, 10); err != nil || len(list) != 2 || list[0].Seq != 4 {
 				t.Errorf("after pruning: %v, %v", list, err)
 			}
+			// More at once than is to be kept.
+			if err := s.Commit(ctx, []webhook.Change{{Record: webhook.Record{ID: "a", At: 9}, Deliveries: []webhook.Delivery{delivery(5), delivery(6), delivery(7)}, Forget: 6}}); err != nil {
+				t.Fatal(err)
+			}
+			if list, err := s.Deliveries(ctx, "a", 0, 10); err != nil || len(list) != 1 || list[0].Seq != 7 {
+				t.Errorf("after forgetting up to 6: %v, %v", list, err)
+			}
+			if err := s.Prune(ctx, at.Add(1000*time.Hour)); err != nil {
+				t.Error(err)
+			}
+			if list, err := s.Deliveries(ctx, "a", 0, 10); err != nil || len(list) != 0 {
+				t.Errorf("after pruning all: %v, %v", list, err)
+			}
 			if err := s.Delete(ctx, "a"); err != nil {
 				t.Error(err)
 			}

@@ -268,7 +268,7 @@ func connect(ctx context.Context, p *pool, n, port int, request func(i int) []by
 		// has begun.
 		for limit := time.Now().Add(20 * time.Second); begun+int64(i)-p.ready.Load() > 40; time.Sleep(100 * time.Microsecond) {
 			if p.ended.Load() > 0 {
-				return fmt.Errorf("client %d: the server has refused or closed %d connections: %s", i, p.ended.Load(), p.refusals())
+				return fmt.Errorf("client %d: the server has refused or closed %d connections, the last with %v", i, p.ended.Load(), p.reason.Load())
 			}
 			if time.Now().After(limit) || ctx.Err() != nil {
 				return fmt.Errorf("client %d: %d of the clients before it have not been answered", i, begun+int64(i)-p.ready.Load())
@@ -277,19 +277,8 @@ func connect(ctx context.Context, p *pool, n, port int, request func(i int) []by
 	}
 	return wait(ctx, 20*time.Second, time.Millisecond, "clients connected", func() (bool, error) {
 		if p.ended.Load() > 0 {
-			return false, fmt.Errorf("the server has refused or closed %d connections: %s", p.ended.Load(), p.refusals())
+			return false, fmt.Errorf("the server has refused or closed %d connections, the last with %v", p.ended.Load(), p.reason.Load())
 		}
 		return p.ready.Load() == begun+int64(n), nil
 	})
-}
-
-// refusals says with which statuses clients were turned away.
-func (p *pool) refusals() string {
-	seen := make(map[int]int)
-	p.each(func(r *reader) {
-		if r.headDone && r.status != 200 {
-			seen[r.status]++
-		}
-	})
-	return fmt.Sprint(seen)
 }

@@ -216,7 +216,7 @@ func (r *row) judge(p *pool, end int64) {
 		r.note("%d gaps came: the service had lost sight of the fabric", gaps)
 	}
 	if n := p.ended.Load(); n > 0 {
-		r.note("%d connections were ended by the server", n)
+		r.note("%d connections were ended by the server, the last with %v", n, p.reason.Load())
 	}
 }
 

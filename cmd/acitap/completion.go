@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -12,7 +13,7 @@ import (
 func flagsByCommand() []commandFlags {
 	serve, demo := []string{"env-file"}, []string{"env-file"}
 	for _, f := range names() {
-		if f.Name == "Password" {
+		if f.Type == reflect.TypeFor[secret]() {
 			continue
 		}
 		variable := f.Tag.Get("env")

@@ -93,7 +93,7 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	hooks, err := webhook.New(ctx, webhook.Options{Hub: hub, Store: store, Allow: s.allow, Log: log, Registerer: registry})
+	hooks, err := webhook.New(ctx, webhook.Options{Hub: hub, Store: store, Allow: s.allow, TLS: s.hooksTLS, Proxy: s.hooksProxy, Log: log, Registerer: registry})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ import (
 
 	"github.com/acitap/acitap/apic"
 	"github.com/acitap/acitap/handlers"
+	"github.com/acitap/acitap/webhook"
 )
 
 // settings are what the environment, the env file and the flags say. The
@@ -57,6 +58,9 @@ type settings struct {
 	TokensFile     string        `env:"ACITAP_TOKENS_FILE" help:"who may call: lines of name role sha256, as acitap token prints them"`
 	CORSOrigins    string        `env:"ACITAP_CORS_ORIGINS" help:"origins whose pages may call, comma-separated, as https://noc.example.com"`
 	WebhookAllow   string        `env:"ACITAP_WEBHOOK_ALLOW" help:"networks that webhooks may reach although they are local, comma-separated, as 127.0.0.0/8"`
+	WebhookCAFile  string        `env:"ACITAP_WEBHOOK_CA_FILE" help:"trust this CA (PEM) for the receivers of webhooks, beside the system's"`
+	WebhookProxy   secret        `env:"ACITAP_WEBHOOK_PROXY" help:"proxy that webhooks are sent through, as http://proxy.example.com:3128"`
+	WebhookNoProxy string        `env:"ACITAP_WEBHOOK_NO_PROXY" help:"names, domains and networks that webhooks reach without the proxy, comma-separated"`
 	MaxStreams     int           `env:"ACITAP_MAX_STREAMS" envDefault:"20000" help:"open streams at the most"`
 	LogLevel       slog.Level    `env:"ACITAP_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat      string        `env:"ACITAP_LOG_FORMAT" envDefault:"text" help:"text, or json for machines"`
@@ -66,6 +70,8 @@ type settings struct {
 	queries     []apic.Query
 	origins     []string       // of CORSOrigins
 	allow       []netip.Prefix // of WebhookAllow
+	hooksTLS    *tls.Config    // of WebhookCAFile; nil: the system's
+	hooksProxy  webhook.Proxy  // nil: none
 }
 
 // A secret is never printed.
@@ -123,7 +129,7 @@ func load(command string, args, environ []string, stderr io.Writer, apicless boo
 	envFile := set.String("env-file", "", "read settings from this `file` (default .env, where there is one)")
 	given := make(map[string]*string)
 	for _, f := range names() {
-		if f.Name == "Password" { // a flag shows in the list of processes
+		if f.Type == reflect.TypeFor[secret]() { // a flag shows in the list of processes
 			continue
 		}
 		variable := f.Tag.Get("env")
@@ -353,6 +359,21 @@ func (s *settings) check(apicless bool) []error {
 		}
 		s.allow = append(s.allow, p.Masked())
 	}
+	if s.WebhookCAFile != "" {
+		var err error
+		if s.hooksTLS, err = trusting(s.WebhookCAFile); err != nil {
+			mistake("ACITAP_WEBHOOK_CA_FILE: %w", err)
+		}
+	}
+	switch {
+	case s.WebhookProxy != "":
+		var err error
+		if s.hooksProxy, err = webhook.ParseProxy(string(s.WebhookProxy), s.WebhookNoProxy); err != nil {
+			mistake("ACITAP_WEBHOOK_PROXY: %w", err)
+		}
+	case s.WebhookNoProxy != "":
+		mistake("ACITAP_WEBHOOK_NO_PROXY: says what goes past the proxy, and there is none: set ACITAP_WEBHOOK_PROXY")
+	}
 	if s.Fabric == "" || len(s.Fabric) > 64 || strings.ContainsFunc(s.Fabric, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
 		mistake("ACITAP_FABRIC: %q is no name: at most 64 bytes without spaces, commas and control characters", s.Fabric)
 	}
@@ -372,6 +393,23 @@ func (s *settings) check(apicless bool) []error {
 		mistake("ACITAP_LOG_FORMAT: %q is neither text nor json", s.LogFormat)
 	}
 	return mistakes
+}
+
+// trusting returns a configuration that trusts the system's CAs and those of a
+// file.
+func trusting(file string) (*tls.Config, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil { // there are none, as in an image without them
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // list splits text at commas, spaces and lines.

@@ -113,8 +113,9 @@ func TestAllMistakesAtOnceEachWithItsName(t *testing.T) {
 			"ACITAP_RETENTON: there is no such setting",
 		}},
 		{[]string{"ACITAP_LISTEN=0.0.0.0:80"}, []string{"ACITAP_LISTEN: 0.0.0.0:80 is not a loopback address", "acitap token NAME", "ACITAP_TOKENS_FILE"}},
-		{[]string{"ACITAP_TOKENS_FILE=nowhere", "ACITAP_CORS_ORIGINS=https://a.example *,b.example", "ACITAP_WEBHOOK_ALLOW=10.0.0.0/8,::1,x", "ACITAP_TLS_CERT_FILE=nowhere", "ACITAP_TLS_KEY_FILE=nowhere"},
-			[]string{"ACITAP_TOKENS_FILE: open nowhere", "ACITAP_CORS_ORIGINS: *", `ACITAP_CORS_ORIGINS: "b.example"`, `ACITAP_WEBHOOK_ALLOW: "x"`, "ACITAP_TLS_CERT_FILE: open nowhere"}},
+		{[]string{"ACITAP_TOKENS_FILE=nowhere", "ACITAP_CORS_ORIGINS=https://a.example *,b.example", "ACITAP_WEBHOOK_ALLOW=10.0.0.0/8,::1,x", "ACITAP_WEBHOOK_CA_FILE=.env", "ACITAP_WEBHOOK_PROXY=socks5://u:pw@proxy", "ACITAP_TLS_CERT_FILE=nowhere", "ACITAP_TLS_KEY_FILE=nowhere"},
+			[]string{"ACITAP_TOKENS_FILE: open nowhere", "ACITAP_CORS_ORIGINS: *", `ACITAP_CORS_ORIGINS: "b.example"`, `ACITAP_WEBHOOK_ALLOW: "x"`, "ACITAP_WEBHOOK_CA_FILE: ", "ACITAP_WEBHOOK_PROXY: must be the URL of a proxy", "ACITAP_TLS_CERT_FILE: open nowhere"}},
+		{[]string{"ACITAP_WEBHOOK_NO_PROXY=10.0.0.0/8"}, []string{"ACITAP_WEBHOOK_NO_PROXY: ", "set ACITAP_WEBHOOK_PROXY"}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), []string{"serve"}, c.environ, io.Discard, &out)
