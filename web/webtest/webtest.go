@@ -37,6 +37,8 @@ type Server struct {
 	subs     []apic.Subscription
 	session  apic.Session
 	down     chan struct{} // closed while streams are refused
+	caller   string        // name of the token, "" for none
+	role     string
 	requests []string
 	problem  int // status that history answers with, 0 for none
 }
@@ -53,8 +55,9 @@ func New() *Server {
 	s := &Server{
 		mux: http.NewServeMux(), origin: apic.FirstID(now.Add(-time.Hour)), grown: make(chan struct{}), objects: make(map[apic.DN]*object),
 		session: apic.Session{
-			Name: "default", State: apic.Connected, Controller: "apic1", User: "acitap", Version: "6.0(5h)",
-			ConnectedSince: now.Add(-3 * time.Hour), LastFrameAt: now, LastProof: now, TokenExpiresAt: now.Add(4 * time.Minute),
+			Name: "default", State: apic.Connected, Controller: "apic1", Controllers: []string{"apic1", "apic2", "apic3"}, User: "acitap", Version: "6.0(5h)",
+			ConnectedSince: now.Add(-3 * time.Hour), LastFrameAt: now, LastProof: now, TokenExpiresAt: now.Add(9 * time.Minute),
+			TokenRenewsAt: now.Add(4 * time.Minute), EndsAt: now.Add(21 * time.Hour), TokenRenewals: 35, Refreshes: 4312,
 		},
 	}
 	s.mux.Handle("GET /static/", static.Handler())
@@ -185,6 +188,13 @@ func (s *Server) wake() {
 	s.grown = make(chan struct{})
 }
 
+// As has the page belong to somebody who is signed in with a role.
+func (s *Server) As(caller, role string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caller, s.role = caller, role
+}
+
 // Count returns the number of entries.
 func (s *Server) Count() int {
 	s.mu.Lock()
@@ -223,7 +233,7 @@ func (s *Server) Fail(status int) {
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	v := web.View{Version: "test", Now: apic.Now(), Fabrics: []web.Fabric{web.NewFabric(&s.session)}}
+	v := web.View{Version: "test", Now: apic.Now(), Caller: s.caller, Role: s.role, ReadOnly: s.role == "reader", Fabrics: []web.Fabric{web.NewFabric(&s.session)}}
 	for i := range s.subs {
 		v.Subscriptions = append(v.Subscriptions, web.NewSubscription(&s.subs[i]))
 	}
@@ -269,9 +279,10 @@ func (s *Server) sessions() any {
 	defer s.mu.Unlock()
 	x := s.session
 	return map[string]any{"fabrics": []any{map[string]any{
-		"name": x.Name, "state": x.State, "controller": x.Controller, "user": x.User, "apicVersion": x.Version,
+		"name": x.Name, "state": x.State, "controller": x.Controller, "controllers": x.Controllers, "user": x.User, "apicVersion": x.Version,
 		"connectedSince": moment(x.ConnectedSince), "lastFrameAt": moment(x.LastFrameAt), "lastProofOfLife": moment(x.LastProof),
-		"tokenExpiresAt": moment(x.TokenExpiresAt), "reconnects": x.Reconnects, "resyncs": x.Resyncs, "gaps": x.Gaps,
+		"tokenExpiresAt": moment(x.TokenExpiresAt), "tokenRenewsAt": moment(x.TokenRenewsAt), "endsAt": moment(x.EndsAt),
+		"tokenRenewals": x.TokenRenewals, "refreshes": x.Refreshes, "reconnects": x.Reconnects, "resyncs": x.Resyncs, "gaps": x.Gaps,
 		"lastError": x.LastError, "nextTry": moment(x.NextTry),
 	}}}
 }
