@@ -66,6 +66,9 @@ func New() *Server {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_ = web.SignInPage(web.SignIn{Next: r.URL.Query().Get("next"), Mistake: r.URL.Query().Get("mistake")}).Render(r.Context(), w)
 	})
+	s.mux.HandleFunc("POST /signout", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/signin", http.StatusSeeOther)
+	})
 	s.mux.HandleFunc("GET /session", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.sessions()) })
 	s.mux.HandleFunc("GET /subscriptions", s.listSubscriptions)
 	s.mux.HandleFunc("POST /subscriptions", s.subscribe)
