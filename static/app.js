@@ -138,6 +138,7 @@ class App {
       if (a.dataset.view === view) a.setAttribute("aria-current", "page");
       else a.removeAttribute("aria-current");
     }
+    document.querySelector("nav.views a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     document.title = { events: "Events", objects: "Objects", subscriptions: "Subscriptions", webhooks: "Webhooks", session: "Session" }[view] + " · acitap";
     document.body.classList.toggle("has-detail", false);
     await this.views[view].show(this.state);
@@ -181,6 +182,7 @@ class App {
       }
     }
     this.fabrics = fabrics;
+    this.views.events?.sessions(fabrics);
     this.#chip();
     this.views.session?.draw();
   }

@@ -35,6 +35,8 @@ export class Events {
     this.buckets = new Buckets();
     this.rangeBuckets = null;
     this.gaps = [];
+    this.resyncs = []; // {t, n}: moments at which a comparison found something
+    this.breaks = []; // {kind, from, to}: this page's connection lost, the fabric's session down; to is 0 while it lasts
     this.version = 0; // of how rows are drawn
     this.generation = 0; // of what is loaded
     this.connection = { state: "connecting" };
@@ -163,6 +165,7 @@ export class Events {
     this.followed = state;
     this.buckets = new Buckets();
     this.gaps = [];
+    this.resyncs = [];
     this.countedFrom = Infinity;
     this.#count(rows, this.buckets);
     this.countedFrom = rows[0]?.id ?? Infinity;
@@ -282,11 +285,12 @@ export class Events {
     range.to = Math.max(to, from + 1000);
     this.rangeBuckets = new Buckets(stepFor(range.to - range.from, 1500), 50_000);
     this.rangeGaps = [];
-    this.#count(range.rows, this.rangeBuckets, this.rangeGaps);
+    this.rangeResyncs = [];
+    this.#count(range.rows, this.rangeBuckets, this.rangeGaps, this.rangeResyncs);
     // A gap is told when it ends, which can be after the range.
     get("/events", query({ ...state, filter: "" }, { kind: "gap", since: new Date(range.to).toISOString(), limit: 20 })).then(({ events }) => {
       if (this.range !== range) return;
-      this.#count(events.map((e) => toRow(JSON.stringify(e), e)), this.rangeBuckets, this.rangeGaps);
+      this.#count(events.map((e) => toRow(JSON.stringify(e), e)), this.rangeBuckets, this.rangeGaps, this.rangeResyncs);
       this.#histogram();
     }).catch(() => { /* those in the range are drawn */ });
     this.table.changed();
@@ -306,16 +310,21 @@ export class Events {
     this.#histogram();
   }
 
-  #count(rows, buckets, gaps = this.gaps) {
+  #count(rows, buckets, gaps = this.gaps, resyncs = this.resyncs) {
     for (const r of rows) {
-      if (r.kind === "event") buckets.add(r.t, r.st, r.sev);
-      else if (r.kind === "gap") {
+      if (r.kind === "event") {
+        buckets.add(r.t, r.st, r.sev);
+        if (r.org !== "resync") continue;
+        const same = resyncs.findLast((x) => Math.abs(x.t - r.t) < 2000);
+        if (same) same.n++;
+        else resyncs.push({ t: r.t, n: 1 });
+      } else if (r.kind === "gap") {
         const g = JSON.parse(r.raw);
         const from = time(g.from), to = time(g.to) || r.t;
         if (from) gaps.push({ from, to });
       }
     }
-    if (gaps.length > 500) gaps.splice(0, gaps.length - 500);
+    for (const list of [gaps, resyncs]) if (list.length > 500) list.splice(0, list.length - 500);
   }
 
   #trouble(e, state) {
@@ -405,18 +414,41 @@ export class Events {
   #connection(s) {
     const before = this.connection;
     if (s.state === "open" && this.lostAt && this.store.length > 0) {
-      this.note(`The connection to acitap was lost for ${duration(now() - this.lostAt)} (${this.lostReason}). The stream went on where it stopped, so nothing is missing.`);
+      this.note(`The connection to acitap is back after ${duration(now() - this.lostAt)}. The stream goes on where it stopped: what happened meanwhile follows, and nothing is missing.`);
     }
-    if (s.state === "open") this.lostAt = 0;
-    else if (s.state === "waiting" && before.state === "open") {
+    if (s.state === "open") {
+      this.lostAt = 0;
+      this.#mended("lost");
+    } else if (s.state === "waiting" && before.state === "open") {
       this.lostAt = now();
-      this.lostReason = s.reason;
+      this.#broken("lost");
+      this.note(`The connection to acitap was lost: ${s.reason}. The page tries again; what happens meanwhile will follow.`, true);
     }
     this.connection = s;
     if (before.state !== s.state && s.state !== "open") announce(`Connection: ${s.reason ?? s.state}`);
     if (s.state === "open" && before.state === "waiting") announce("Connected again");
     this.#strip();
     this.#empty();
+  }
+
+  // sessions hears how the sessions with the fabrics are.
+  sessions(list) {
+    if (list.some((f) => f.state === "backoff" || f.state === "failed")) this.#broken("down");
+    else if (list.every((f) => f.state === "connected")) this.#mended("down");
+  }
+
+  #broken(kind) {
+    if (this.breaks.some((b) => b.kind === kind && b.to === 0)) return;
+    this.breaks.push({ kind, from: now(), to: 0 });
+    if (this.breaks.length > 200) this.breaks.shift();
+    this.#histogram();
+  }
+
+  #mended(kind) {
+    const b = this.breaks.find((x) => x.kind === kind && x.to === 0);
+    if (!b) return;
+    b.to = now();
+    this.#histogram();
   }
 
   // note puts a row of our own into the list: what happened to the connection.
@@ -536,8 +568,9 @@ export class Events {
 
   #histogram() {
     if (this.app.state && this.app.state.view !== "events") return;
-    let from, to, buckets, gaps, known;
+    let from, to, buckets, gaps, known, resyncs = this.resyncs;
     if (this.range) {
+      resyncs = this.rangeResyncs;
       ({ from, to } = this.range);
       if (!from) return;
       [buckets, gaps, known] = [this.rangeBuckets, this.rangeGaps, 0];
@@ -546,12 +579,17 @@ export class Events {
       from = to - prefs.span;
       [buckets, gaps, known] = [this.buckets, this.gaps, this.knownSince ?? 0];
     }
+    const breaks = this.breaks.map((b) => ({ ...b, to: b.to || now() }));
+    const lost = (kind) => breaks.some((b) => b.kind === kind && b.to >= from && b.from <= to);
     const step = stepFor(to - from, Math.max(40, Math.min(this.chart.el.clientWidth / 7, 240)));
-    const parts = this.chart.show(buckets.series(from, to, step, prefs.by), { from, to, gaps, known, utc: prefs.utc, by: prefs.by });
+    const parts = this.chart.show(buckets.series(from, to, step, prefs.by), { from, to, gaps, known, utc: prefs.utc, by: prefs.by, breaks, resyncs });
     const shown = prefs.by === "status" ? ["created", "modified", "deleted"] : ["critical", "major", "minor", "warning", "info", "cleared", "none"];
     const counts = new Map(parts);
     fill(this.legend, shown.filter((n) => prefs.by === "status" || counts.has(n)).map((n) => h("span", { class: `key k-${n}` }, n === "none" ? "no severity" : n, " ", h("b", {}, count(counts.get(n) ?? 0)))),
       gaps.some((g) => g.to >= from && g.from <= to) ? h("span", { class: "key k-gap" }, "gap") : null,
+      resyncs.some((r) => r.t >= from && r.t <= to) ? h("span", { class: "key k-resync", title: "Found by comparing after an outage" }, "resync") : null,
+      lost("lost") ? h("span", { class: "key k-lost", title: "acitap did not answer this page; what happened meanwhile was read afterwards" }, "page not connected") : null,
+      lost("down") ? h("span", { class: "key k-down", title: "acitap had no session with the fabric" }, "no session") : null,
       known > from ? h("span", { class: "key k-unknown", title: `Earlier events are in history; they are counted from ${clock(known, prefs.utc, false)} on` }, "not counted") : null);
   }
 

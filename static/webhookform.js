@@ -64,7 +64,7 @@ export class WebhookForm {
     this.form = h("form", { class: "hook-form", novalidate: true, "aria-label": this.hook ? "Change the webhook" : "New webhook" },
       part("Where to",
         field("Name", text("name", { placeholder: "the host, when empty", maxlength: "100" })),
-        field("A form ready made", this.preset, "fills in what a known system needs"),
+        field("Preset", this.preset, "fills in what a known system needs"),
         field("URL", text("url", { inputmode: "url" }), this.hook ? "*** stands for what is not shown: leave it to keep it" : "http or https; credentials belong into headers, not into the URL")),
       part("Which events",
         field("Classes", text("class", { placeholder: "all that are subscribed", list: "hook-classes" }), "APIC classes, with commas between"),

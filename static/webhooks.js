@@ -135,14 +135,14 @@ export class Webhooks {
       this.app.readonly ? h("p", { class: "hint" }, "Your token may read. To change webhooks it needs the role operator.")
         : h("p", {}, h("button", { type: "button", class: "primary", dataset: { key: "add" }, title: "Add a webhook (a)", onclick: () => this.add() }, icon("plus"), h("span", {}, "Add a webhook"))));
     if (list.length === 0) return this.#put(body, h("div", { class: "card quiet-card" }, h("h3", {}, "None yet"), h("p", {}, "A webhook sends what happens to Slack, Teams, ServiceNow, PagerDuty, Ansible, StackStorm, or to a receiver of your own.")));
-    const titles = ["State", "Name", "Events", "Behind", "Last success", "Delivered"];
+    const titles = ["State", "Name", "Events", "Lag", "Last success", "Delivered"];
     this.#put(body, h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "List of webhooks", dataset: { key: "list" } }, h("table", { class: "plain cards hooks" },
       h("thead", {}, h("tr", {}, titles.map((x, i) => h("th", { scope: "col", class: i === 5 ? "num" : null }, x)))),
       h("tbody", {}, list.map((v) => h("tr", {},
         h("td", {}, stateOf(v)),
         h("td", { class: "hook-name" }, h("a", { href: `/?view=webhooks&hook=${encodeURIComponent(v.id)}`, dataset: { key: v.id } }, h("bdi", {}, clean(v.name))), h("div", { class: "hint dn" }, clean(v.url)), why(v)),
         h("td", { class: "query" }, selectors(v), h("div", { class: "hint" }, v.format, v.batch > 1 ? `, up to ${count(v.batch)} in a request` : "")),
-        h("td", { class: "when", "data-label": "behind" }, lag(v)),
+        h("td", { class: "when", "data-label": "lag" }, lag(v)),
         h("td", { class: "when", "data-label": "last success" }, ago(time(v.lastSuccessAt), now())),
         h("td", { class: "num", "data-label": "delivered" }, count(v.delivered))))))));
   }
@@ -181,11 +181,11 @@ export class Webhooks {
     const fact = (name, value, hint) => value == null || value === "" ? null : h("div", {}, h("dt", {}, name), h("dd", {}, value, hint && h("div", { class: "hint" }, hint)));
     this.#put(body, h("section", { class: "card", "aria-label": "How it is" }, h("dl", { class: "facts" },
       fact("URL", h("span", { class: "dn" }, clean(v.url))), fact("Events", selectors(v)),
-      fact("Form", v.format + (v.include ? ", with the whole object" : ""), v.batch > 1 ? `up to ${count(v.batch)} events in a request` : "one event in a request"),
+      fact("Format", v.format + (v.include ? ", with the whole object" : ""), v.batch > 1 ? `up to ${count(v.batch)} events in a request` : "one event in a request"),
       fact("Headers", Object.keys(v.headers).map(clean).join(", "), Object.keys(v.headers).length > 0 && "values are not shown"),
-      fact("Behind", lag(v)), fact("Its place", h("a", { href: `/?event=${v.place}`, dataset: { key: "place" } }, String(v.place)), "all up to it is done with"),
+      fact("Lag", lag(v)), fact("Its place", h("a", { href: `/?event=${v.place}`, dataset: { key: "place" } }, String(v.place)), "all up to it is done with"),
       fact("Last success", at(v.lastSuccessAt)), fact("Delivered", count(v.delivered), v.skipped > 0 && `${count(v.skipped)} of which the template made nothing`),
-      v.attempt > 0 && fact("Next try", at(v.nextTry), `failing since ${at(v.failingSince)}; it is disabled after ${v.retryFor}`),
+      v.attempt > 0 && fact("Next try", at(v.nextTry), `failing since ${ago(time(v.failingSince), now())}; it is disabled after ${v.retryFor} of that`),
       fact("Changed", at(v.updatedAt)))));
     this.#drawLog(log, v);
   }
@@ -202,8 +202,8 @@ export class Webhooks {
           h("tbody", {}, list.map((d) => h("tr", {},
             h("td", {}, outcome(d)), h("td", { class: "when" }, when(d)), h("td", { class: "when" }, eventsOf(d)),
             h("td", { class: "when", "data-label": "attempt" }, `${d.attempt}`, d.kind !== "delivery" && h("span", { class: "hint" }, ` ${d.kind === "redelivery" ? "sent again" : "test"}`)),
-            h("td", { class: "num", "data-label": "took" }, duration(d.durationMs)),
-            h("td", { class: "answer" }, d.error && h("div", { class: "error-text" }, clean(d.error)), d.answer ? h("details", { dataset: { key: `answer ${d.seq}` }, open: open.has(`answer ${d.seq}`) }, h("summary", {}, clean(d.answer.slice(0, 60)), d.answer.length > 60 ? " …" : ""), h("pre", { class: "json" }, lines(d.answer))) : !d.error && h("span", { class: "hint" }, "nothing")),
+            h("td", { class: "num", "data-label": "took" }, took(d)),
+            h("td", { class: "answer" }, d.error && h("div", { class: "error-text" }, clean(d.error)), d.answer ? h("details", { dataset: { key: `answer ${d.seq}` }, open: open.has(`answer ${d.seq}`) }, h("summary", {}, h("span", {}, clean(d.answer.slice(0, 200)))), h("pre", { class: "json" }, lines(d.answer))) : !d.error && h("span", { class: "hint" }, "nothing")),
             can && h("td", {}, d.events.length > 0 && button({ icon: "again", label: d.events.length === 1 ? `Send event ${d.events[0]} again` : "Send one of these again", onclick: () => this.#redeliver(v, d), dataset: { key: `again ${d.seq}` } }))))))),
       this.more && h("p", {}, h("button", { type: "button", dataset: { key: `older ${list.length}` }, onclick: () => this.#older() }, "Older ones")),
       h("p", { class: "hint" }, "The log holds the last 1,000 attempts for a week; of an answer its first KiB.")));
@@ -277,7 +277,7 @@ export class Webhooks {
     announce(says);
     fill(this.parts.result, h("section", { class: `card came ${a.ok || a.skipped ? "" : "bad"}`, "aria-label": "What came back" },
       h("div", { class: "add-head" }, h("h3", {}, says), h("span", { class: "push" }), button({ icon: "close", label: "Close", onclick: () => fill(this.parts.result) })),
-      a.skipped ? null : h("p", {}, outcome(a), h("span", { class: "hint" }, ` after ${duration(a.durationMs)}`)), a.error && h("p", { class: "error-text" }, clean(a.error)),
+      a.skipped ? null : h("p", {}, outcome(a), h("span", { class: "hint" }, ` after ${took(a)}`)), a.error && h("p", { class: "error-text" }, clean(a.error)),
       a.answer && [h("h4", {}, "Answer"), h("pre", { class: "json", tabindex: "0", "aria-label": "Answer" }, lines(a.answer))],
       a.request.body && h("details", {}, h("summary", {}, `What was sent to ${clean(a.request.url)}`), h("pre", { class: "json", tabindex: "0", "aria-label": "What was sent" }, lines(pretty(a.request.body, a.request.contentType))))));
   }
@@ -383,7 +383,7 @@ function why(v) {
 }
 
 const lagText = (v) => `${plural(v.lag, "entry", "entries")} behind${v.lagSeconds >= 1 ? `, ${duration(v.lagSeconds * 1000)}` : ""}`;
-const lag = (v) => v.lag === 0 ? "nothing" : `${plural(v.lag, "entry", "entries")}${v.lagSeconds >= 1 ? `, ${duration(v.lagSeconds * 1000)}` : ""}`;
+const lag = (v) => v.lag === 0 ? "none" : `${plural(v.lag, "entry", "entries")}${v.lagSeconds >= 1 ? `, ${duration(v.lagSeconds * 1000)}` : ""}`;
 
 function selectors(v) {
   const list = Object.entries(v).filter(([name]) => isSelector(name)).map(([name, x]) => [name, [].concat(x).join(", ")]);
@@ -394,6 +394,8 @@ function selectors(v) {
 function outcome(d) {
   return h("span", { class: `outcome ${d.ok ? "ok" : "bad"}` }, d.status ? `${d.status}` : "no answer", h("span", { class: "unseen" }, d.ok ? " taken" : " failed"));
 }
+
+const took = (d) => d.durationMs < 1 ? "< 1 ms" : duration(d.durationMs);
 
 function eventsOf(d) {
   if (d.events.length === 0) return h("span", { class: "hint" }, d.kind === "test" ? "a sample" : "–");

@@ -215,7 +215,14 @@ func TestHistogram(t *testing.T) {
 	t.Parallel()
 	p, _ := story(t, "/")
 	p.do(`acitap.views.events.spanSelect.value = "3600000"; acitap.views.events.spanSelect.dispatchEvent(new Event("change"))`)
-	p.until(`document.querySelector(".legend").textContent.includes("gap")`)
+	p.until(`document.querySelector(".legend").textContent.includes("gap") && document.querySelector(".legend").textContent.includes("resync")`)
+	p.until(`document.querySelector("#histogram").getAttribute("aria-label").includes("1 gap. 2 found by comparing after an outage.")`)
+	// What is drawn of the resync is no bar and no hatch: its diamond is of one colour.
+	p.until(`(() => {
+		const c = document.querySelector(".plot canvas"), ctx = c.getContext("2d"), u = acitap.views.events.chart.plot;
+		const x = u.valToPos(acitap.views.events.resyncs[0].t / 1000, "x", true), y = u.bbox.top + 14 * devicePixelRatio;
+		return ctx.getImageData(Math.round(x), Math.round(y), 1, 1).data.slice(0, 3).join() === "196,154,214";
+	})()`)
 	box := js[struct{ Left, Top, Width, Height float64 }](p, `(() => { const r = document.querySelector(".u-over").getBoundingClientRect(); return { Left: r.left, Top: r.top, Width: r.width, Height: r.height } })()`)
 	y := box.Top + box.Height/2
 	p.run(chromedp.DragAndDropXY(box.Left+box.Width*0.5, y, box.Left+box.Width*0.7, y, 4))
@@ -281,6 +288,13 @@ func TestConnectionIsTold(t *testing.T) {
 	mend()
 	p.until(`document.querySelector(".live-state").textContent.startsWith("Live")`)
 	p.until(visibleText + `.includes("The connection to acitap was lost")`)
+	p.until(visibleText + `.includes("The connection to acitap is back after")`)
+	// Both stand on the histogram, in words too.
+	p.until(`document.querySelector(".legend").textContent.includes("page not connected")`)
+	p.until(`document.querySelector("#histogram").getAttribute("aria-label").includes("acitap did not answer this page.")`)
+	if lost := js[[]float64](p, `acitap.views.events.breaks.filter((b) => b.kind === "lost").map((b) => b.to - b.from)`); len(lost) != 1 || lost[0] <= 0 || lost[0] > 10_000 {
+		t.Errorf("the losses of the connection took %v ms, want one of a moment", lost)
+	}
 	p.until(visibleText + `.includes("meanwhile-0") && ` + visibleText + `.includes("meanwhile-2")`)
 	ids := js[[]int64](p, `acitap.views.events.store.rows.filter((r) => r.kind !== "note").map((r) => r.id)`)
 	for i := 1; i < len(ids); i++ {
@@ -293,11 +307,32 @@ func TestConnectionIsTold(t *testing.T) {
 	})
 	p.until(visibleText + `.includes("is lost: dial apic1: no route to host")`)
 	p.until(`document.querySelector("#fabric-chip").innerText.includes("not connected")`)
+	p.until(`document.querySelector(".legend").textContent.includes("no session")`)
 	s.Gap(time.Now(), time.Now().Add(-42*time.Second), "no route to host", true, "fvTenant")
 	p.until(visibleText + `.includes("(42 s): no route to host. Out of sight: fvTenant.")`)
 	p.key("gc")
 	p.until(`document.querySelector("#session").innerText.includes("The next try to connect is in")`)
 	p.until(`document.querySelectorAll(".gap-list li").length === 2`)
+}
+
+// The view of the session: which controller is in use and which are not, how
+// often was renewed, and what comes next.
+func TestSessionView(t *testing.T) {
+	t.Parallel()
+	p, s := story(t, "/?view=session")
+	text := `document.querySelector("#session").innerText`
+	p.until(`[...document.querySelectorAll(".controllers li")].map((l) => l.innerText.replace(/\s+/g, " ")).join() === "apic1 in use,apic2 not in use,apic3 not in use"`)
+	p.until(text + `.includes("Renewals of the token\n35") && ` + text + `.includes("Refreshes of subscriptions\n4,312")`)
+	p.until(text + `.includes("The token is renewed about in ") && ` + text + `.includes("The session ends in 21 h")`)
+	p.until(text + `.includes("socket closed by apic1 (1006)")`)
+	s.Session(func(x *apic.Session) {
+		x.State, x.Controller, x.LastError, x.NextTry = apic.Backoff, "apic2", "dial apic2: no route to host", time.Now().Add(9*time.Second)
+	})
+	p.until(text + `.includes("The next try to connect is in")`)
+	p.until(`document.querySelectorAll(".controllers li")[1].innerText.includes("is tried")`)
+	if js[bool](p, text+`.includes("The token is renewed")`) {
+		t.Error("without a session it says when the token is renewed")
+	}
 }
 
 func TestObjects(t *testing.T) {
