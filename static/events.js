@@ -5,13 +5,14 @@ import { Problem, entries, get, local, now } from "./api.js";
 import { Buckets, stepFor } from "./buckets.js";
 import { presets } from "./catalog.js";
 import { Chart } from "./chart.js";
-import { all as allColumns, chosen, usual } from "./columns.js";
+import { added, all as allColumns, chosen, usual, width } from "./columns.js";
 import { Detail } from "./detail.js";
 import { $, announce, button, clean, copy, fill, h, icon, mark, toast } from "./dom.js";
 import { exportMenu } from "./export.js";
 import { Feed } from "./feed.js";
 import { FilterBar } from "./filterbar.js";
 import { add, attribute, exclude, quote } from "./filter.js";
+import { adjustable, least } from "./headtools.js";
 import { ago, clock, count, day, duration, parentDN, plural, rate, stamp, time } from "./format.js";
 import { choose, menu } from "./palette.js";
 import { prefs, set as setPrefs } from "./prefs.js";
@@ -100,6 +101,12 @@ export class Events {
       onSelect: (i, e) => this.#clicked(i, e),
       onOpen: (i) => this.open(this.list.at(i)),
       onScroll: (s) => this.#scrolled(s),
+    });
+    this.head = adjustable(this.table.head, {
+      ids: () => this.columnList.map((c) => c.id),
+      resize: (id, pixels, done) => this.#width(id, pixels, done),
+      reset: (id) => this.#width(id, 0, true),
+      move: (id, to) => this.#move(id, to),
     });
     this.#columns();
     new ResizeObserver(() => this.#resized()).observe(pane);
@@ -613,9 +620,10 @@ export class Events {
     this.columnList = this.compact ? chosen(["time", "status", "class", "dn", "what"]) : chosen(prefs.columns);
     this.inlineSeverity = !this.columnList.some((c) => c.id === "severity");
     this.grid.classList.toggle("compact", Boolean(this.compact));
-    this.table.columns(this.columnList.map((c) => c.width).join(" "), this.columnList.map((c) => ({
+    this.table.columns(this.columnList.map((c) => width(c, this.compact ? {} : prefs.widths)).join(" "), this.columnList.map((c) => ({
       label: c.id === "time" ? `Time ${prefs.utc ? "UTC" : "local"}` : c.label, cls: c.attribute ? "attribute" : c.id,
     })));
+    if (!this.compact) this.head.grips();
     this.version++;
   }
 
@@ -1057,22 +1065,66 @@ export class Events {
     };
   }
 
-  columnsMenu() {
+  // columnsMenu lists the columns that are shown, in their order, then the
+  // others. With Alt and the arrows a column is moved and made wider.
+  columnsMenu(focus = "") {
     const now = () => this.columnIds();
-    const toggle = (id) => {
-      const ids = now().includes(id) ? now().filter((x) => x !== id) : inOrder([...now(), id]);
+    const choose1 = (ids) => {
       setPrefs({ columns: ids.length > 0 ? ids : null });
       this.#columns();
       this.table.changed();
     };
-    const attrs = now().filter((id) => id.startsWith("attr:"));
-    menu(this.columnsButton, "Columns", [
-      { heading: "Columns" },
-      ...allColumns.map((c) => ({ label: c.label, about: c.about, checked: now().includes(c.id), stay: true, state: () => now().includes(c.id), run: () => toggle(c.id) })),
-      ...attrs.map((id) => ({ label: id.slice(5), about: "attribute", checked: true, stay: true, state: () => now().includes(id), run: () => toggle(id) })),
+    const toggle = (id) => choose1(now().includes(id) ? now().filter((x) => x !== id) : added(now(), id));
+    const name = (id) => allColumns.find((c) => c.id === id)?.label ?? id.slice(5);
+    const onkey = (id) => (e) => {
+      const at = now().indexOf(id);
+      const by = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 }[e.key];
+      if (!e.altKey || !by || at < 0) return false;
+      if (e.key === "ArrowUp" || e.key === "ArrowDown") {
+        const to = at + by;
+        if (to < 0 || to >= now().length) return true;
+        this.#move(id, to);
+        announce(`${name(id)} is column ${to + 1} of ${now().length}`);
+        this.columnsMenu(id);
+      } else {
+        const cell = this.table.head.children[at];
+        const pixels = Math.max(Math.round(cell.getBoundingClientRect().width) + 16 * by, least);
+        this.#width(id, pixels, true);
+        announce(`${name(id)} is ${pixels} pixels wide`);
+      }
+      return true;
+    };
+    const item = (id, about) => ({ id, label: name(id), about, checked: now().includes(id), stay: true, state: () => now().includes(id), run: () => toggle(id), onkey: onkey(id) });
+    const shown = now().map((id) => item(id, allColumns.find((c) => c.id === id)?.about ?? "attribute"));
+    const others = allColumns.filter((c) => !now().includes(c.id)).map((c) => item(c.id, c.about));
+    const list = menu(this.columnsButton, "Columns", [
+      { heading: "Columns" }, ...shown, ...others,
       { label: "An attribute as a column …", run: () => choose("An attribute as a column", this.app.vocabulary.attributes().map((n) => ({ label: n, run: () => toggle(`attr:${n}`) })), { free: (n) => ({ label: n, about: "attribute", run: () => toggle(`attr:${n}`) }) }) },
-      { label: "The usual ones", run: () => { setPrefs({ columns: null }); this.#columns(); this.table.changed(); } },
+      { label: "The usual ones", about: "order and widths too", run: () => { setPrefs({ widths: {} }); choose1([]); } },
+      { heading: "Alt ↑ ↓ moves, Alt ← → sets the width; or drag the headings" },
     ]);
+    const at = shown.findIndex((i) => i.id === focus);
+    if (at >= 0) list.querySelectorAll("button[role]")[at].focus();
+  }
+
+  // #width sets the width of a column; 0 is the usual one. While one drags it is
+  // not kept yet.
+  #width(id, pixels, done) {
+    const widths = { ...prefs.widths, [id]: pixels };
+    if (!pixels) delete widths[id];
+    if (done) {
+      setPrefs({ widths });
+      this.#columns();
+      this.table.changed();
+    } else this.grid.style.setProperty("--cols", this.columnList.map((c) => width(c, widths)).join(" "));
+  }
+
+  #move(id, to) {
+    const ids = this.columnIds().filter((x) => x !== id);
+    ids.splice(to, 0, id);
+    setPrefs({ columns: ids });
+    this.#columns();
+    this.table.changed();
   }
 
   columnIds() { return prefs.columns ?? usual; }
@@ -1099,9 +1151,6 @@ function span(cls) {
 // Only our own words become part of a class name.
 const words = new Set(["created", "modified", "deleted", "critical", "major", "minor", "warning", "info", "cleared"]);
 const known = (w) => words.has(w) ? w : "";
-
-const order = allColumns.map((c) => c.id);
-const inOrder = (ids) => ids.sort((a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99));
 
 // bound reads a place as a time where it is one.
 function bound(place) {

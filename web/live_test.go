@@ -438,6 +438,59 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// Columns have the widths and the order that one gives them, by hand and with
+// the keys, and this browser keeps both.
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	p, _ := story(t, "/")
+	p.until(`acitap.views.events.store.length > 20`)
+	heads := `[...document.querySelectorAll("#events-grid [role=columnheader]")].map((c) => c.textContent).join()`
+	edge := func(n int) (x, y float64) {
+		t.Helper()
+		r := js[[]float64](p, fmt.Sprintf(`(() => { const r = document.querySelector("#events-grid .head .cell:nth-child(%d)").getBoundingClientRect(); return [r.left, r.right, r.top + r.height / 2] })()`, n))
+		return r[1] - 3, r[2]
+	}
+	width := func(n int) string {
+		return fmt.Sprintf(`Math.round(document.querySelector("#events-grid .head .cell:nth-child(%d)").getBoundingClientRect().width)`, n)
+	}
+	before := js[int](p, width(3))
+	x, y := edge(3)
+	p.run(chromedp.DragAndDropXY(x, y, x+60, y, 4))
+	p.until(fmt.Sprintf(`%s === %d`, width(3), before+60))
+	if row := js[int](p, `Math.round(document.querySelector("#events-grid .rows .row:not([hidden]) .cell:nth-child(3)").getBoundingClientRect().width)`); row != before+60 {
+		t.Errorf("the heading is %d pixels wide, its cells %d", before+60, row)
+	}
+	// Class to the front.
+	x, y = edge(3)
+	p.run(chromedp.DragAndDropXY(x-40, y, 20, y, 4))
+	p.until(heads + `.startsWith("Class,Time")`)
+	p.until(`document.querySelector("#events-grid .rows .row.k-event .cell:first-child").classList.contains("c-class")`)
+	// The same with the keys: back, and narrower.
+	p.key("v")
+	p.until(`document.querySelector(".menu [role=menuitemcheckbox]").textContent.includes("Class")`)
+	alt := func(key string) {
+		p.do(fmt.Sprintf(`document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: %q, altKey: true, bubbles: true, cancelable: true }))`, key))
+	}
+	alt("ArrowDown")
+	p.until(heads + `.startsWith("Time UTC,Class,Status")`)
+	p.until(`document.activeElement.textContent.includes("Class")`)
+	alt("ArrowLeft")
+	p.until(fmt.Sprintf(`%s === %d`, width(2), before+44))
+	p.until(`document.querySelector("#announce").textContent.startsWith("Class is ")`)
+	// One that is added stands at its usual place among them.
+	p.do(`[...document.querySelectorAll(".menu button")].find((b) => b.textContent.includes("Tenant")).click()`)
+	p.press(kb.Escape)
+	p.run(chromedp.Navigate(p.url + "/"))
+	p.ready()
+	p.until(heads + ` === "Time UTC,Class,Status,Tenant,Object,What changed"`)
+	p.until(fmt.Sprintf(`%s === %d`, width(2), before+44))
+	p.do(`document.querySelector("#events-grid .head .cell:nth-child(2) .grip").dispatchEvent(new MouseEvent("dblclick", { bubbles: true }))`)
+	p.until(fmt.Sprintf(`%s === %d`, width(2), before))
+	p.key("v")
+	p.do(`[...document.querySelectorAll(".menu button")].find((b) => b.textContent.includes("The usual ones")).click()`)
+	p.until(heads + ` === "Time UTC,Status,Class,Object,What changed"`)
+}
+
 func TestFind(t *testing.T) {
 	t.Parallel()
 	p, _ := story(t, "/")

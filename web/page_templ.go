@@ -11,7 +11,7 @@ import templruntime "github.com/a-h/templ/runtime"
 // modules are the scripts of the page in the order of their imports, so that
 // the browser asks for all of them at once. A test holds it against the files.
 var modules = []string{
-	"app", "api", "catalog", "chart", "buckets", "columns", "detail", "dom", "events", "export", "feed", "filter", "filterbar", "format",
+	"app", "api", "catalog", "chart", "buckets", "columns", "detail", "dom", "events", "export", "feed", "filter", "filterbar", "format", "headtools",
 	"keys", "lifecycle", "objects", "palette", "prefs", "process", "row", "session", "state", "store", "subscriptions", "table", "webhookform", "webhooks",
 }
 
