@@ -26,6 +26,7 @@ import (
 
 var (
 	serve = flag.String("serve", "", "serve the page with the stand-in on this `address` until the test is stopped, to look at it")
+	soak  = flag.Duration("soak", 0, "follow 2,000 events a second for this `time`, and measure")
 	shots = flag.String("shots", "", "write pictures of every view into this `directory`")
 )
 
@@ -88,7 +89,7 @@ func open(t *testing.T, s *webtest.Server, width, height int, path string) *tab 
 		t.Fatal(err)
 	}
 	ctx, cancel := chromedp.NewContext(main, chromedp.WithNewBrowserContext())
-	ctx, stop := context.WithTimeout(ctx, 90*time.Second)
+	ctx, stop := context.WithTimeout(ctx, 90*time.Second+2**soak)
 	t.Cleanup(func() { stop(); cancel() })
 	p.ctx = ctx
 	err = chromedp.Listen(ctx, func(ev any) {

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/acitap/acitap/apic"
 	"github.com/acitap/acitap/web/webtest"
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -632,93 +629,4 @@ func TestSignIn(t *testing.T) {
 	if *shots != "" {
 		p.shot(*shots, "1280-dark-signin")
 	}
-}
-
-// Two thousand events a second: the frames come on time, the list holds its
-// fifty thousand rows and says what it left out.
-func TestTwoThousandASecond(t *testing.T) {
-	// Not parallel: it measures.
-	s := webtest.New()
-	s.Subscribe("fvCEp")
-	for i := range 30_000 {
-		s.Event(time.Now(), apic.Live, apic.Created, "fvCEp", apic.DN(fmt.Sprintf("uni/tn-a/ap-b/epg-c/cep-%05d", i)), "name", "x", "encap", "vlan-1")
-	}
-	p := open(t, s, 1440, 900, "/")
-	p.ready()
-	p.until(`document.querySelector(".live-state").textContent.startsWith("Live")`)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	poured := make(chan struct{})
-	go func() { defer close(poured); s.Pour(ctx, 2000) }()
-	p.until(`acitap.views.events.rate > 1000`)
-	// CPU time of the page's own thread, which does not depend on what else the
-	// machine does.
-	call(p, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks})
-	busy := func() float64 {
-		for _, m := range call(p, performance.GetMetrics, cdp.Empty{}).Metrics {
-			if m.Name == "TaskDuration" {
-				return m.Value
-			}
-		}
-		t.Fatal("the browser has no figure for the time of its tasks")
-		return 0
-	}
-	measure := `(async (seconds) => {
-		const frames = [], tasks = [];
-		const watch = new PerformanceObserver((l) => { for (const e of l.getEntries()) tasks.push(e.duration) });
-		watch.observe({ type: "longtask" });
-		const from = acitap.views.events.store.rows.at(-1).id, began = performance.now();
-		for (let last = await new Promise(requestAnimationFrame); last - began < seconds * 1000;) {
-			const t = await new Promise(requestAnimationFrame);
-			frames.push(t - last);
-			last = t;
-		}
-		watch.disconnect();
-		frames.sort((a, b) => a - b);
-		const q = (x) => frames[Math.min(frames.length - 1, Math.floor(frames.length * x))];
-		const e = acitap.views.events, newest = e.store.waiting.at(-1) ?? e.store.rows.at(-1);
-		return { Frames: frames.length, P50: q(.5), P95: q(.95), P99: q(.99), Max: frames.at(-1), Late: frames.filter((f) => f > 34).length, Long: tasks.length, LongMax: Math.max(0, ...tasks),
-			PerSecond: (newest.id - from) / seconds, Rows: e.store.length, Behind: Date.now() - newest.t, HeapMB: performance.memory.usedJSHeapSize / 1e6 };
-	})(3)`
-	type figures struct {
-		Frames, Late, Long, Rows                                    int
-		P50, P95, P99, Max, LongMax, PerSecond, Behind, HeapMB, CPU float64
-	}
-	before := busy()
-	live := js[figures](p, measure)
-	live.CPU = (busy() - before) / 3
-	t.Logf("following: %+v", live)
-	// While one reads further up.
-	p.do(`document.querySelector("#events-grid").scrollTop -= 400`)
-	p.until(`acitap.views.events.store.paused`)
-	before = busy()
-	paused := js[figures](p, `(() => { const g = document.querySelector("#events-grid"); let y = 0; globalThis.scrolling = setInterval(() => { g.scrollTop -= (y++ % 40 < 20 ? 60 : -60) }, 16); })() ?? `+measure)
-	paused.CPU = (busy() - before) / 3
-	t.Logf("scrolling: %+v", paused)
-	p.do(`clearInterval(scrolling)`)
-	stop()
-	<-poured
-	newest := s.Count()
-	p.do(`acitap.views.events.resume()`)
-	p.until(fmt.Sprintf(`acitap.views.events.store.rows.at(-1).id - acitap.views.events.store.rows[0].id === acitap.views.events.store.length - 1 && acitap.views.events.store.rows.at(-1).id === %d`, int64(s.Bounds().Newest)))
-	// Fifty thousand are held, not more, and it is said that there are others.
-	p.do(`acitap.views.events.store.push(Array.from({ length: 60000 }, (_, i) => ({ ...acitap.views.events.store.rows.at(-1), id: acitap.views.events.store.rows.at(-1).id + i + 1 })))`)
-	p.do(`acitap.views.events.redraw()`)
-	p.until(`acitap.views.events.store.length === 50000 && document.querySelector("#events-pane .foot").textContent.includes("older ones are left out here")`)
-	for name, f := range map[string]figures{"following": live, "scrolling": paused} {
-		if f.PerSecond < 1500 {
-			t.Errorf("%s: got %.0f events a second, want about 2000", name, f.PerSecond)
-		}
-		// Loose: the machines of tests are slow and shared.
-		if f.P50 > 40 {
-			t.Errorf("%s: half of the frames took more than %.1f ms", name, f.P50)
-		}
-		if f.CPU > 0.6 {
-			t.Errorf("%s: the page's thread is busy %.0f %% of the time", name, 100*f.CPU)
-		}
-		if f.Behind > 3000 {
-			t.Errorf("%s: the page is %.0f ms behind", name, f.Behind)
-		}
-	}
-	t.Logf("%d entries in the log, %d rows held", newest, js[int](p, `acitap.views.events.store.length`))
 }

@@ -50,7 +50,7 @@ func (l timeline) After(_ context.Context, after apic.ID, n *apic.Narrow, limit 
 		return nil, after, err
 	}
 	var list []*apic.Entry
-	for _, e := range l.s.entries[after-l.s.origin:] {
+	for _, e := range l.s.entries[after-l.s.floor:] {
 		if n.Admits(e) {
 			if list = append(list, e); len(list) == limit {
 				return list, e.ID, nil
@@ -81,5 +81,5 @@ func (l timeline) Entry(_ context.Context, id apic.ID) (*apic.Entry, error) {
 	if err := b.Check(id - 1); err != nil {
 		return nil, err
 	}
-	return l.s.entries[id-l.s.origin-1], nil
+	return l.s.entries[id-l.s.floor-1], nil
 }
