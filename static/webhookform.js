@@ -72,17 +72,17 @@ export class WebhookForm {
         field("DN", text("dn", { placeholder: "uni/tn-prod/**" }), "one object, a prefix ending in /, or a pattern; with commas between"),
         h("div", { class: "field", role: "group", "aria-label": "Status" }, h("span", {}, "Status"), h("div", { class: "checks" }, statuses.map((s) => check(`status-${s}`, s))), h("span", { class: "hint" }, "none chosen: all of them"), problem("status")),
         h("div", { class: "field" }, h("span", {}, "Filter"), bar, h("span", { class: "hint" }, "the language of the events view"))),
-      part("In what form",
-        field("Format", this.format), this.templateField,
+      part("Format",
+        field("Body", this.format), this.templateField,
         h("div", { class: "add-row" }, field("Events in a request, at the most", text("batch", { inputmode: "numeric", size: "6" })),
           h("div", { class: "field" }, h("span", {}, "Object"), check("include", "send the whole object with each event"), problem("include")))),
-      part("How",
+      part("Delivery",
         h("div", { class: "field" }, h("span", {}, "Headers"), this.headers,
           h("p", {}, button({ icon: "plus", text: "Add a header", class: "", onclick: () => this.#header("", "", true) })), h("span", { class: "hint" }, "Values are not shown again."), problem("headers")),
         this.hook ? null : field("Begin at", text("since", { placeholder: "latest", list: "hook-places" }), "a place: latest, an age (15m, 24h), a time, an id, earliest"),
         h("datalist", { id: "hook-places" }, ["latest", "15m", "1h", "24h", "earliest"].map((v) => h("option", { value: v }))),
         this.hook ? null : field("Secret", text("secret", { placeholder: "is made, when empty" }), "whsec_… ; it signs each request"),
-        field("Tried again for", text("retryFor", { placeholder: "24h" }), "1m to 168h; then the webhook is disabled and keeps its place"),
+        field("Retry for", text("retryFor", { placeholder: "24h" }), "how long a message is tried, 1m to 168h; then the webhook is disabled and keeps its place"),
         check("enabled", "deliver (without it, the webhook waits at its place)"), problem("enabled")),
       this.message = h("p", { class: "form-message", role: "alert", hidden: true }),
       h("p", { class: "actions" }, this.submit = h("button", { type: "submit", class: "primary" }, this.hook ? "Save" : "Add the webhook"), h("button", { type: "button", onclick: () => this.on.cancel() }, "Cancel")));
@@ -304,12 +304,14 @@ export class WebhookForm {
     } catch (e) {
       if (generation !== this.generation) return null;
       this.el.classList.add("stale");
-      this.says.textContent = e.errors?.length > 0 ? "What is marked stands in the way of a preview." : e.message;
+      this.body.setAttribute("aria-label", "Body of the request, as it was before");
+      this.says.textContent = e.errors?.length > 0 ? "What is marked stands in the way of a preview; below is the last one that there was." : e.message;
       this.#wrong(e instanceof Problem ? e : null);
       return e instanceof Problem ? e : null;
     }
     if (generation !== this.generation) return null;
     this.el.classList.remove("stale");
+    this.body.setAttribute("aria-label", "Body of the request");
     this.#wrong(null);
     const n = a.events.length;
     this.says.textContent = a.skipped ? "The template makes nothing of this event, so nothing would be sent." : n === 0
