@@ -305,7 +305,7 @@ export class WebhookForm {
       if (generation !== this.generation) return null;
       this.el.classList.add("stale");
       this.body.setAttribute("aria-label", "Body of the request, as it was before");
-      this.says.textContent = e.errors?.length > 0 ? "What is marked stands in the way of a preview; below is the last one that there was." : e.message;
+      this.says.textContent = e.errors?.length > 0 ? `What is marked stands in the way of a preview${this.body.textContent ? "; below is the last one that there was" : ""}.` : e.message;
       this.#wrong(e instanceof Problem ? e : null);
       return e instanceof Problem ? e : null;
     }

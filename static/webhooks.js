@@ -81,9 +81,10 @@ export class Webhooks {
     const a = await get(`/webhooks/${encodeURIComponent(v.id)}/deliveries`, new URLSearchParams({ limit: String(page) }));
     if (key !== this.key) return;
     this.loaded = `${v.id} ${v.delivered} ${v.attempt} ${v.lastSuccessAt} ${v.state}`;
-    // Older pages that were read stay.
+    // Older pages that were read stay, unless so many attempts came since that
+    // there would be a hole before them.
     const last = a.deliveries.at(-1)?.seq ?? 0;
-    const older = this.deliveries?.filter((d) => d.seq < last) ?? [];
+    const older = (this.deliveries?.[0]?.seq ?? 0) >= last ? this.deliveries.filter((d) => d.seq < last) : [];
     if (older.length === 0) this.more = a.next ?? "";
     this.deliveries = [...a.deliveries, ...older];
   }
@@ -105,7 +106,9 @@ export class Webhooks {
     if (el.sign === sign) return;
     el.sign = sign;
     const key = el.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const at = el.querySelector(".scroll-x")?.scrollLeft ?? 0;
     el.replaceChildren(...next.childNodes);
+    if (at > 0) el.querySelector(".scroll-x").scrollLeft = at;
     if (key) el.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
   }
 
@@ -142,7 +145,7 @@ export class Webhooks {
         h("td", {}, stateOf(v)),
         h("td", { class: "hook-name" }, h("a", { href: `/?view=webhooks&hook=${encodeURIComponent(v.id)}`, dataset: { key: v.id } }, h("bdi", {}, clean(v.name))), h("div", { class: "hint dn" }, clean(v.url)), why(v)),
         h("td", { class: "query" }, selectors(v), h("div", { class: "hint" }, v.format, v.batch > 1 ? `, up to ${count(v.batch)} in a request` : "")),
-        h("td", { class: "when", "data-label": "lag" }, lag(v)),
+        h("td", { class: "when", "data-label": "lag" }, lag(v), h("div", { class: "hint", title: "Its place: all up to this id is done with" }, `at ${v.place}`)),
         h("td", { class: "when", "data-label": "last success" }, ago(time(v.lastSuccessAt), now())),
         h("td", { class: "num", "data-label": "delivered" }, count(v.delivered))))))));
   }

@@ -232,6 +232,9 @@ func TestServe(t *testing.T) {
 	}
 	s := webtest.New()
 	s.Story(time.Now())
+	if err := s.Webhooks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	go s.Pour(t.Context(), 5)
 	l, err := net.Listen("tcp", *serve)
 	if err != nil {

@@ -330,6 +330,10 @@ func TestSessionView(t *testing.T) {
 	if js[bool](p, text+`.includes("The token is renewed")`) {
 		t.Error("without a session it says when the token is renewed")
 	}
+	// Who comes while it is down sees it too.
+	p.run(chromedp.Navigate(p.url + "/"))
+	p.ready()
+	p.until(`document.querySelector(".legend").textContent.includes("no session")`)
 }
 
 func TestObjects(t *testing.T) {

@@ -372,3 +372,48 @@ func TestWebhookHostile(t *testing.T) {
 		p.do(fmt.Sprintf(`fetch("/webhooks/%s", { method: "DELETE" })`, id))
 	}
 }
+
+// The log of deliveries goes back as far as it reaches, and has no hole when
+// many come at once.
+func TestWebhookLog(t *testing.T) {
+	t.Parallel()
+	p, s := hooked(t, "/")
+	r := newReceiver(t)
+	id := p.hook(map[string]any{"name": "busy", "url": r.URL, "class": "fvTenant", "since": "latest"})
+	some := func(from, to int) {
+		for i := from; i < to; i++ {
+			tenant(s, fmt.Sprintf("many-%d", i))
+		}
+	}
+	some(0, 120)
+	p.do(fmt.Sprintf(`acitap.visit("/?view=webhooks&hook=%s")`, id))
+	rows := `document.querySelectorAll(".log tbody tr").length`
+	p.until(`document.querySelector(".facts")?.innerText.includes("120")`)
+	p.until(rows + ` === 50`)
+	older := `[...document.querySelectorAll(".deliveries button")].find((b) => b.textContent === "Older ones")`
+	p.do(older + `.click()`)
+	p.until(rows + ` === 100`)
+	some(120, 123)
+	p.until(rows + ` === 103`)
+	seqs := js[[]int](p, `acitap.views.webhooks.deliveries.map((d) => d.seq)`)
+	for i := 1; i < len(seqs); i++ {
+		if seqs[i] != seqs[i-1]-1 {
+			t.Fatalf("after %d comes %d", seqs[i-1], seqs[i])
+		}
+	}
+	some(123, 323)
+	p.until(`acitap.views.webhooks.current.delivered === 323`)
+	p.until(`acitap.views.webhooks.deliveries[0].seq === 323`)
+	for range 10 {
+		if !js[bool](p, `Boolean(`+older+`)`) {
+			break
+		}
+		n := js[int](p, rows)
+		p.do(older + `.click()`)
+		p.until(fmt.Sprintf(`%s > %d`, rows, n))
+	}
+	seqs = js[[]int](p, `acitap.views.webhooks.deliveries.map((d) => d.seq)`)
+	if len(seqs) != 323 {
+		t.Errorf("the log shows %d attempts of 323", len(seqs))
+	}
+}
