@@ -299,6 +299,7 @@ func (c *conn) keepToken(ctx context.Context) error {
 		for wait := max(t.idle/60, time.Second); ; wait *= 2 {
 			err := c.client.refresh(ctx)
 			if err == nil {
+				c.h.renewals.Add(1)
 				c.h.changed()
 				break
 			}
@@ -336,6 +337,7 @@ func (c *conn) refreshLinks(ctx context.Context) error {
 			if err == nil {
 				l.strikes = 0
 				l.refreshed.set(sent)
+				c.h.refreshes.Add(1)
 				continue
 			}
 			e := asError(err)

@@ -491,8 +491,8 @@ func TestIDsJumpAfterAnEndOutOfOrder(t *testing.T) {
 		if list[0].ID != passed+1 {
 			t.Errorf("id %d follows %d", list[0].ID, passed)
 		}
-		if err := c.Bounds().Check(shown + 1); err == nil || err.(*apic.GoneError).Oldest != shown+1 {
-			t.Errorf("a place that may have been taken back: %v", err)
+		if gone, ok := errors.AsType[*apic.GoneError](c.Bounds().Check(shown + 1)); !ok || gone.Oldest != shown+1 || gone.Reason != "unknown-id" {
+			t.Errorf("a place that may have been taken back: %+v", gone)
 		}
 		for _, place := range []apic.ID{last, shown, passed, list[0].ID} {
 			if err := c.Bounds().Check(place); err != nil {

@@ -246,8 +246,8 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("over TLS: got Set-Cookie %q", tls)
 		}
 		ann, bob := r.signIn(f.reader), r.signIn(f.operator)
-		r.do("GET /", ann).want(200, `data-readonly="true"`)
-		r.do("GET /", bob).want(200, `data-readonly="false"`)
+		r.do("GET /", ann).want(200, `data-readonly="true"`, "<bdi>ann</bdi>", `<span class="role">reader</span>`, `action="/signout"`)
+		r.do("GET /", bob).want(200, `data-readonly="false"`, "<bdi>bob</bdi>", `<span class="role">operator</span>`)
 		r.do("GET /", bob, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate").want(200)
 		r.do("GET /signin", ann).want(200, "ann", "/signout")
 		r.do("GET /session", ann).want(200)

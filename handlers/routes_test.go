@@ -33,7 +33,7 @@ func TestRoutes(t *testing.T) {
 			{"GET /livez", 200, `"version":"v1.2.3"`},
 			{"GET /readyz", 200, `"ready"`},
 			{"GET /healthz", 200, `"ready"`},
-			{"GET /session", 200, `"fabrics":[{"name":"default","state":"connected","controller":"apic1","user":"admin","apicVersion":"6.0(2h)"`},
+			{"GET /session", 200, `"fabrics":[{"name":"default","state":"connected","controller":"apic1","controllers":["apic1"],"user":"admin","apicVersion":"6.0(2h)"`},
 			{"GET /subscriptions", 200, `{"subscriptions":[`},
 			{"GET /subscriptions/fvTenant", 200, `{"subscriptions":[`},
 			{"GET /subscriptions/tenant", 200, `"class":"fvTenant"`},
