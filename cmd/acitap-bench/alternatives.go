@@ -228,7 +228,7 @@ func (a *alternative) run(ctx context.Context) (*running, error) {
 	if err := r.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	err = wait(ctx, 5*time.Second, 10*time.Millisecond, a.name+" answers", func() (bool, error) {
+	err = wait(ctx, patience, 10*time.Millisecond, a.name+" answers", func() (bool, error) {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
 		if err == nil {
 			conn.Close()
@@ -240,7 +240,7 @@ func (a *alternative) run(ctx context.Context) (*running, error) {
 	}
 	// The kernel takes connections before there is a worker to serve them, and it
 	// is the worker that is measured.
-	err = wait(ctx, 5*time.Second, 10*time.Millisecond, a.name+" has its workers", func() (bool, error) {
+	err = wait(ctx, patience, 10*time.Millisecond, a.name+" has its workers", func() (bool, error) {
 		r.pids = append([]int{r.cmd.Process.Pid}, children(r.cmd.Process.Pid)...)
 		return len(r.pids) > a.workers || runtime.GOOS != "linux", nil
 	})

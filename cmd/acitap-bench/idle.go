@@ -81,7 +81,7 @@ func (b *bench) idleClientsOf(ctx context.Context, clients int) (r row, err erro
 	c.await(ctx, int64(clients))
 	r.judge(c.pool, rig.emit.number)
 	c.close()
-	gone := wait(ctx, 20*time.Second, 20*time.Millisecond, "the clients' connections end", func() (bool, error) {
+	gone := wait(ctx, patience, 20*time.Millisecond, "the clients' connections end", func() (bool, error) {
 		u, err := rig.svc.usage()
 		return u.Files <= before.Files+8, err
 	})
@@ -153,7 +153,7 @@ func (b *bench) idleService(ctx context.Context) (_ []row, err error) {
 		if svc, err = start(ctx, b.program, sim, "ACITAP_SUBSCRIPTIONS="+classes); err != nil {
 			return nil, err
 		}
-		err := wait(ctx, 20*time.Second, 2*time.Millisecond, "ready", func() (bool, error) {
+		err := wait(ctx, patience, 2*time.Millisecond, "ready", func() (bool, error) {
 			resp, err := svc.client.Get(svc.url + "/readyz")
 			if err != nil {
 				return false, err
@@ -167,7 +167,7 @@ func (b *bench) idleService(ctx context.Context) (_ []row, err error) {
 		ready = append(ready, time.Since(svc.began).Seconds())
 	}
 	defer func() { err = errors.Join(err, svc.stop()) }()
-	err = wait(ctx, 30*time.Second, 50*time.Millisecond, "10 active subscriptions", func() (bool, error) {
+	err = wait(ctx, patience, 50*time.Millisecond, "10 active subscriptions", func() (bool, error) {
 		var list struct {
 			Subscriptions []struct{ State string }
 		}
@@ -248,14 +248,14 @@ func (b *bench) snapshotOf(ctx context.Context, n int) (rows []row, err error) {
 		}
 		return s, err
 	}
-	err = wait(ctx, 20*time.Second, 5*time.Millisecond, "connected", func() (bool, error) {
+	err = wait(ctx, patience, 5*time.Millisecond, "connected", func() (bool, error) {
 		s, err := connected()
 		return err == nil && s.Fabrics[0].State == "connected", err
 	})
 	if err != nil {
 		return nil, err
 	}
-	limit := 30*time.Second + time.Duration(n)*200*time.Microsecond
+	limit := patience + time.Duration(n)*200*time.Microsecond
 	var subscription struct {
 		Subscriptions []struct {
 			State   string

@@ -121,7 +121,7 @@ func (b *bench) rig(ctx context.Context, settings ...string) (_ *rig, err error)
 	if r.svc, err = start(ctx, b.program, r.sim, settings...); err != nil {
 		return nil, err
 	}
-	if err := r.svc.subscribe(ctx, class, 20*time.Second); err != nil {
+	if err := r.svc.subscribe(ctx, class, patience); err != nil {
 		return nil, err
 	}
 	r.emit, err = newEmitter(r.sim, objects)
