@@ -20,8 +20,8 @@ import (
 )
 
 func TestStream(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		newest := strconv.FormatInt(int64(r.hub.Bounds().Newest), 10)
 		s := r.stream("/events/stream?include=object")
@@ -58,8 +58,8 @@ func TestStream(t *testing.T) {
 
 // Where a stream begins: the header over the URL's lastEventId over since.
 func TestStreamStart(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvTenant")
 		events := r.do("GET /events").events().Events
 		first, second, third := events[0], events[1], events[2]
@@ -89,8 +89,8 @@ func TestStreamStart(t *testing.T) {
 // What the log can no longer give is told, and the stream goes on from the
 // oldest there is; who comes back after that is not told again.
 func TestStreamGone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.hub.Ring = 2 })
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over, func(s *settings) { s.hub.Ring = 2 })
 		r.subscribe("fvTenant")
 		r.create("fvTenant", "uni/tn-x")
 		r.settle()
@@ -140,8 +140,8 @@ func TestStreamGone(t *testing.T) {
 // Gaps of the timeline reach every stream that they concern, whatever else it
 // selects, and the session's state is told as it changes.
 func TestStreamOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		concerned := r.stream("/events/stream?status=deleted&tenant=nobody")
 		other := r.stream("/events/fvTenant/stream")
@@ -189,8 +189,8 @@ func TestStreamOutage(t *testing.T) {
 // In silence a stream says that it lives at least every 15 s, and moves the
 // place of its reader past what was not for him.
 func TestHeartbeat(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		s := r.stream("/events/stream?tenant=nobody")
 		if m, err := s.read(); err != nil || m.kind != "status" {
@@ -232,8 +232,8 @@ func TestHeartbeat(t *testing.T) {
 // A stream that ends with the service ends whole, within two seconds, not all
 // at the same moment; a client's own leaving frees its stream at once.
 func TestShutdownOfStreams(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		begun := time.Now()
 		var ends []time.Duration
@@ -261,8 +261,8 @@ func TestShutdownOfStreams(t *testing.T) {
 // A reader that takes nothing is cut off in the end, holds up nobody, and
 // comes back without loss.
 func TestSlowReader(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.hub.Ring = 128; s.handlers.MaxStreams = 2 })
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over, func(s *settings) { s.hub.Ring = 128; s.handlers.MaxStreams = 2 })
 		r.subscribe("fvBD")
 		slow := r.stream("/events/stream?include=object")
 		quick := r.stream("/events/stream")
@@ -308,8 +308,8 @@ func TestSlowReader(t *testing.T) {
 
 // The lines of NDJSON are those of SSE.
 func TestStreamLines(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvTenant")
 		s := r.stream("/events/Tenant/stream?since=earliest&format=ndjson")
 		if got := s.res.Header.Get("Content-Type"); got != "application/x-ndjson" {
@@ -332,8 +332,8 @@ func TestStreamLines(t *testing.T) {
 // A stream that cannot be read on from the log breaks off, so that its reader
 // comes back.
 func TestStreamBreaks(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
