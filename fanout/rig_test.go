@@ -1,18 +1,21 @@
 package fanout_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 		beClients()
 		return
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+	goleak.VerifyTestMain(m)
 }
 
 // A line is a timeline without a fabric: entries are appended, the newest are in
@@ -43,8 +46,8 @@ type line struct {
 	all   []*apic.Entry
 	floor apic.ID // the last that the log has lost
 	grown chan struct{}
-	reads int
-	fail  error
+	looks int   // calls of Recent
+	fail  error // of After
 }
 
 const origin apic.ID = 1000
@@ -83,8 +86,9 @@ func (l *line) pick(after apic.ID, n *apic.Narrow, limit int) (list []*apic.Entr
 }
 
 func (l *line) Recent(after apic.ID, n *apic.Narrow, limit int) ([]*apic.Entry, apic.ID, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looks++
 	if newest := l.newestLocked(); after > newest || after < max(l.floor, newest-apic.ID(l.ring)) {
 		return nil, after, false
 	}
@@ -95,7 +99,6 @@ func (l *line) Recent(after apic.ID, n *apic.Narrow, limit int) ([]*apic.Entry, 
 func (l *line) After(ctx context.Context, after apic.ID, n *apic.Narrow, limit int) ([]*apic.Entry, apic.ID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.reads++
 	if l.fail != nil {
 		return nil, after, l.fail
 	}
@@ -146,12 +149,12 @@ const (
 	http2      carrier = "http2"
 )
 
-func newService(tb testing.TB, l *line, over carrier) *service {
+func newService(tb testing.TB, l *line, over carrier, number ...int) *service {
 	tb.Helper()
 	s := &service{tb: tb, line: l, delivered: prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}), ended: make(chan struct{}), status: make(chan struct{})}
 	ctx, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
-	s.fan = fanout.New(fanout.Options{Timeline: l, Delivered: s.delivered, Status: s.state, Spread: func(ctx context.Context) time.Duration {
+	s.fan = fanout.New(fanout.Options{Shards: append(number, 0)[0], Timeline: l, Delivered: s.delivered, Status: s.state, Spread: func(ctx context.Context) time.Duration {
 		if context.Cause(ctx) == errStopping {
 			return 200 * time.Millisecond
 		}
@@ -282,4 +285,90 @@ func numbered(i int, descr string) apic.Event {
 		Changes: []apic.Change{{Name: "descr", Old: "before", New: descr}}}
 }
 
-var _ = slices.Sort[[]int]
+// A reader reads one stream as a client does.
+type reader struct {
+	tb     testing.TB
+	cancel context.CancelFunc
+	body   io.ReadCloser
+	lines  *bufio.Reader
+	last   apic.ID // of the last whole message
+}
+
+// narrow makes the client's buffers small, so that a stalled reader is noticed
+// soon. It holds for connections that are opened later.
+func (s *service) narrow() {
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10) })
+	}}
+	s.client.Transport.(*http.Transport).DialContext = d.DialContext
+}
+
+func (s *service) stream(query string) *reader {
+	s.tb.Helper()
+	r, err := s.tryStream(query)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return r
+}
+
+func (s *service) tryStream(query string) (*reader, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, "GET", s.server.URL+"/?"+query, nil)
+	if err != nil {
+		panic(err)
+	}
+	res, err := s.client.Do(req)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r := &reader{tb: s.tb, cancel: cancel, body: res.Body, lines: bufio.NewReader(res.Body)}
+	s.tb.Cleanup(r.close)
+	return r, nil
+}
+
+func (r *reader) close() {
+	r.cancel()
+	r.body.Close()
+}
+
+// message returns the next message that has an id, its type and its data; what
+// has none, and the status, is left out.
+func (r *reader) message() (id apic.ID, kind, data string, err error) {
+	for {
+		line, err := r.lines.ReadString('\n')
+		if err != nil {
+			return 0, "", "", err
+		}
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch name {
+		case "id":
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return 0, "", "", err
+			}
+			id = apic.ID(n)
+		case "event":
+			kind = value
+		case "data":
+			data = value
+		case "":
+			if kind != "status" && id != 0 {
+				r.last = id
+				return id, kind, data, nil
+			}
+			id, kind = 0, ""
+		}
+	}
+}
+
+// next is message where an event is sure to come.
+func (r *reader) next() apic.ID {
+	r.tb.Helper()
+	id, _, _, err := r.message()
+	if err != nil {
+		r.tb.Fatalf("behind %d: %v", r.last, err)
+	}
+	return id
+}
