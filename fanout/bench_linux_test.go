@@ -230,9 +230,41 @@ func benchmarkFanout(b *testing.B, over carrier, n, rate int) {
 	b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(want), "cpu-µs/delivery")
 	p50, p99, most := c.end(want)
 	if rate > 0 {
-		b.ReportMetric(float64(p50.Microseconds())/1e3, "p50-ms")
-		b.ReportMetric(float64(p99.Microseconds())/1e3, "p99-ms")
-		b.ReportMetric(float64(most.Microseconds())/1e3, "max-ms")
+		reportLate(b, p50, p99, most)
+	}
+}
+
+func reportLate(b *testing.B, p50, p99, most time.Duration) {
+	b.ReportMetric(float64(p50.Microseconds())/1e3, "p50-ms")
+	b.ReportMetric(float64(p99.Microseconds())/1e3, "p99-ms")
+	b.ReportMetric(float64(most.Microseconds())/1e3, "max-ms")
+}
+
+// Thousands of clients that are there and then, all at once, not: what they had
+// comes back.
+func TestManyGone(t *testing.T) {
+	n := min(5000, raise(t)/2)
+	s := newService(t, newLine(1000), shards)
+	newClients(t, s, 1, "").kill()
+	await(t, "end of the first", func() bool { return s.open() == 0 })
+	debug.FreeOSMemory()
+	descriptors, goroutines, memory := openFiles(t), runtime.NumGoroutine(), rss(t)
+	c := newClients(t, s, n, "tenant=t1")
+	await(t, "idle streams without goroutines", func() bool { return runtime.NumGoroutine() <= goroutines+50 })
+	runtime.GC()
+	debug.FreeOSMemory()
+	// The race detector has memory of its own.
+	if each := float64(rss(t)-memory) / float64(n); each > 8 && !raceEnabled {
+		t.Errorf("an idle client costs %.1f KB, want 8 at the most", each)
+	}
+	c.kill()
+	await(t, "end of all", func() bool { return s.open() == 0 })
+	await(t, "descriptors and goroutines back", func() bool {
+		return openFiles(t) <= descriptors+2 && runtime.NumGoroutine() <= goroutines+5
+	})
+	debug.FreeOSMemory()
+	if left := float64(rss(t)-memory) / float64(n); left > 2 && !raceEnabled {
+		t.Errorf("%.1f KB are left of each client", left)
 	}
 }
 
@@ -316,14 +348,15 @@ func BenchmarkBareWrite(b *testing.B) {
 			}()
 			c := newClients(b, s, n, "")
 			defer c.kill()
-			sealed := apic.Entry{Event: new(numbered(0, "~1"))}.Seal(1)
-			sealed.Event.Changes = nil
-			frame := bytes.ReplaceAll(fmt.Appendf(nil, "300\r\nid: %d\ndata: %s\n\n\r\n", 1, sealed.JSON), []byte(`"new":"~`), []byte(`"new":"`))
 			tick := time.NewTicker(time.Second / time.Duration(rate))
 			defer tick.Stop()
 			before, want := cpu(), int64(0)
 			for b.Loop() {
 				<-tick.C
+				e := numbered(0, "~"+strconv.FormatInt(time.Now().UnixNano(), 10))
+				e.Changes[0].New = "after"
+				sealed := apic.Entry{Event: &e}.Seal(1)
+				frame := fmt.Appendf(nil, "200\r\nid: %d\ndata: %s\n\n\r\n", 1, sealed.JSON)
 				for _, fd := range fds {
 					if _, err := unix.Write(fd, frame); err != nil {
 						b.Fatal(err)
@@ -332,7 +365,8 @@ func BenchmarkBareWrite(b *testing.B) {
 				want += n
 			}
 			b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(want), "cpu-µs/delivery")
-			c.end(want)
+			p50, p99, most := c.end(want)
+			reportLate(b, p50, p99, most)
 		})
 	}
 }

@@ -93,8 +93,8 @@ type shard struct {
 	apart   map[*member]struct{}
 	at      apic.ID // no group stands before it
 	looked  time.Time
-	more    bool // there is more to send than one round has sent
-	try     attempt
+	more    bool   // there is more to send than one round has sent
+	sent    int    // entries that are not counted yet
 	body    []byte // the status that all members of groups know
 	version uint64
 	changed <-chan struct{} // the status may have; nil while there are no groups
@@ -105,9 +105,7 @@ type shard struct {
 }
 
 func newShard(f *Fanout) *shard {
-	sh := &shard{f: f, wake: make(chan struct{}, 1), of: make(map[*feed]*group), apart: make(map[*member]struct{})}
-	sh.try.init()
-	return sh
+	return &shard{f: f, wake: make(chan struct{}, 1), of: make(map[*feed]*group), apart: make(map[*member]struct{})}
 }
 
 // post leaves a message. It does not wait, and returns false once the shard has
@@ -154,6 +152,8 @@ func (sh *shard) run(ctx context.Context) {
 		for _, m := range sh.take() {
 			sh.receive(ctx, m)
 		}
+		sh.f.delivered(sh.sent)
+		sh.sent = 0
 		if len(sh.groups) == 0 {
 			sh.changed, sh.more, sh.sweeping, sh.sweepAt = nil, false, false, time.Time{}
 			select {
@@ -195,6 +195,7 @@ func (sh *shard) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	sh.f.delivered(sh.sent)
 	sh.drain(ctx)
 }
 
@@ -311,7 +312,7 @@ func (sh *shard) write(ctx context.Context, m *member, b []byte, entries int, la
 	if len(b) == 0 {
 		return true
 	}
-	n, err := m.conn.tryWrite(&sh.try, b)
+	n, err := m.conn.tryWrite(b)
 	m.sent += int64(n)
 	m.wrote = sh.now
 	if entries > 0 {
@@ -319,7 +320,7 @@ func (sh *shard) write(ctx context.Context, m *member, b []byte, entries int, la
 	}
 	switch {
 	case err == nil && n == len(b):
-		sh.f.delivered(entries)
+		sh.sent += entries
 		return true
 	case m.state == live:
 		sh.remove(m)
@@ -461,7 +462,7 @@ func (m *member) send(f frame, entries int) error {
 // goroutine.
 func (m *member) hangUp() {
 	m.cut.Store(true)
-	m.conn.Close()
+	m.conn.abort()
 	m.shard.post(message{m: m, what: end})
 }
 
@@ -478,7 +479,7 @@ func (sh *shard) close(m *member, whole bool) {
 	m.state = gone
 	switch {
 	case whole && m.chunked:
-		_, _ = m.conn.tryWrite(&sh.try, []byte(lastChunk)) // who does not take it will see an end all the same
+		_, _ = m.conn.tryWrite([]byte(lastChunk)) // who does not take it will see an end all the same
 	case !whole:
 		m.conn.reset()
 	}
@@ -521,7 +522,7 @@ func (sh *shard) drain(ctx context.Context) {
 		if wait <= 0 && !forced {
 			forced = true
 			for m := range sh.apart {
-				m.conn.Close() // its write fails, and it comes back
+				m.conn.abort() // its write fails, and it comes back
 			}
 		}
 		if forced {

@@ -19,10 +19,6 @@ func newSocket(c net.Conn) (socket, error) {
 	return nil, errUnsupported
 }
 
-type attempt struct{}
-
-func (*attempt) init() {}
-
 type poller struct{}
 
 func newPoller() (*poller, error) { return nil, errUnsupported }

@@ -9,16 +9,19 @@ import (
 	"time"
 )
 
-// A socket is a connection that was taken over.
+// A socket is a connection that was taken over. It has one owner at a time, who
+// alone calls its methods; abort only is for all.
 type socket interface {
 	// tryWrite writes what there is room for, without waiting: fewer bytes than
 	// there are, and no error, when that is not all.
-	tryWrite(a *attempt, b []byte) (int, error)
+	tryWrite(b []byte) (int, error)
 	// write writes all, under a deadline.
 	write(b []byte) error
 	// reset makes Close look like a broken connection, not like an end.
 	reset()
-	// Close may be called often and from any goroutine.
+	// abort makes writes fail, also one that waits. It may be called from any
+	// goroutine, and at any time.
+	abort()
 	Close() error
 }
 
@@ -48,9 +51,10 @@ func writeAll(c net.Conn, b []byte) error {
 // A memorySocket is the socket of a TryWriter.
 type memorySocket struct{ TryWriter }
 
-func (s memorySocket) tryWrite(_ *attempt, b []byte) (int, error) { return s.TryWrite(b) }
-func (s memorySocket) write(b []byte) error                       { return writeAll(s.TryWriter, b) }
-func (s memorySocket) reset()                                     {}
+func (s memorySocket) tryWrite(b []byte) (int, error) { return s.TryWrite(b) }
+func (s memorySocket) write(b []byte) error           { return writeAll(s.TryWriter, b) }
+func (s memorySocket) abort()                         { s.Close() }
+func (s memorySocket) reset()                         {}
 
 // Take hijacks the request's connection, answers 200 with the header that
 // stands in w, and has a shard carry the stream from there. It is called only
