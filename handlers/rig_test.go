@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,6 +68,7 @@ type settings struct {
 	wrap     func(*apic.Hub) handlers.Hub
 	down     bool // no APIC answers
 	carrier  carrier
+	logTo    *slog.Logger // of the handlers; nil: testLog
 	prefill  func(*eventlog.MemoryLog)
 }
 
@@ -122,7 +124,7 @@ func newRig(t *testing.T, options ...with) *rig {
 		t.Fatal(err)
 	}
 	base, stop := context.WithCancelCause(context.Background())
-	set.handlers.Hub, set.handlers.Log = set.wrap(r.hub), testLog()
+	set.handlers.Hub, set.handlers.Log = set.wrap(r.hub), cmp.Or(set.logTo, testLog())
 	if set.handlers.Listen == "" {
 		set.handlers.Listen = "acitap:80"
 	}

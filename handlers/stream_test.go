@@ -2,10 +2,12 @@ package handlers_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -14,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/acitap/acitap/apicsim"
 	"github.com/acitap/acitap/handlers"
@@ -349,6 +353,88 @@ func TestStreamBreaks(t *testing.T) {
 		r.create("fvBD", "uni/tn-common/BD-x")
 		r.settle()
 		r.do("GET /session").want(200)
+	})
+}
+
+// A connection that was taken over answers as any other: header, counts, log, the
+// end of the request when the stream ends, and not before.
+func TestStreamTakenOver(t *testing.T) {
+	carriers(t, func(t *testing.T, over with) {
+		registry := prometheus.NewRegistry()
+		var set settings
+		over(&set)
+		var log bytes.Buffer
+		r := newRig(t, over, func(s *settings) {
+			s.handlers.Registerer, s.handlers.Gatherer = registry, registry
+			s.logTo = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
+		r.subscribe("fvTenant")
+		s := r.stream("/events/fvTenant/stream?since=earliest")
+		if s.res.Close != (set.carrier == shards) {
+			t.Errorf("got close %t from %v", s.res.Close, set.carrier)
+		}
+		for _, name := range []string{"X-Request-Id", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Date", "Vary", "Cross-Origin-Resource-Policy"} {
+			if s.res.Header.Get(name) == "" {
+				t.Errorf("got no %s", name)
+			}
+		}
+		if got := strings.Join(s.res.TransferEncoding, ","); got != "chunked" {
+			t.Errorf("got transfer encoding %q", got)
+		}
+		for range 3 {
+			s.next()
+		}
+		r.settle()
+		const requests = `acitap_http_requests_total{code="2xx",method="GET",route="/events/{class}/stream"} 1`
+		m := r.do("GET /metrics").want(200, "acitap_streams_open 1", "acitap_streams_catching_up 0", `acitap_events_delivered_total{via="stream"} 3`, "acitap_http_requests_in_flight 1")
+		if strings.Contains(m.body, requests) {
+			t.Error("the request is counted before its stream has ended")
+		}
+		s.close()
+		r.settle()
+		r.do("GET /metrics").want(200, "acitap_streams_open 0", requests, `acitap_http_request_duration_seconds_count{route="/events/{class}/stream"} 1`)
+		if got := log.String(); strings.Count(got, "path=/events/fvTenant/stream status=200 bytes=") != 1 || strings.Contains(got, "stream status=200 bytes=0") {
+			t.Errorf("got log %s, want the request once", got)
+		}
+	})
+}
+
+// A lone event is sent as soon as it is there. Those that come fast are gathered,
+// for a few milliseconds and no longer.
+func TestGathering(t *testing.T) {
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
+		r.subscribe("fvBD")
+		s := r.stream("/events/stream")
+		s.read()
+		r.settle()
+		grown := func() time.Time { // the moment at which the next event is there
+			<-r.hub.Grown(r.hub.Bounds().Newest)
+			return time.Now()
+		}
+		for i := range 3 {
+			time.Sleep(time.Second)
+			go r.create("fvBD", fmt.Sprintf("uni/tn-common/BD-%d", i))
+			there := grown()
+			s.next()
+			if late := time.Since(there); late != 0 {
+				t.Errorf("a lone event came %v late", late)
+			}
+		}
+		moments := make(map[time.Time]int)
+		go func() {
+			for i := range 100 {
+				r.modify("uni/tn-common/BD-0", "descr", strconv.Itoa(i))
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		for range 100 {
+			s.next()
+			moments[time.Now()]++
+		}
+		if n := len(moments); n < 10 || n > 60 {
+			t.Errorf("100 events, one each millisecond, came at %d moments", n)
+		}
 	})
 }
 
