@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Options struct {
 	// it may.
 	Status    func() (body []byte, version uint64, changed <-chan struct{})
 	Delivered prometheus.Counter // entries written to streams
+	Dropped   prometheus.Counter // streams cut off because their readers took nothing
 	// Spread returns over how long streams are to end once a context has: a
 	// while if the service stops, so that clients do not come back all at once.
 	Spread func(context.Context) time.Duration
@@ -62,7 +64,7 @@ type Fanout struct {
 
 	mu    sync.Mutex // guards all below
 	feeds map[feedKey]*feed
-	ended bool // no watch begins any more
+	over  bool // no watch begins any more
 	poll  *poller
 	side  sync.WaitGroup // watchers of peers that hang up
 }
@@ -92,7 +94,7 @@ func (f *Fanout) Run(ctx context.Context) {
 	shards.Wait()
 	f.running.Store(false)
 	f.mu.Lock()
-	f.ended = true
+	f.over = true
 	if f.poll != nil {
 		f.poll.close()
 	}
@@ -109,6 +111,13 @@ func (f *Fanout) status() ([]byte, uint64, <-chan struct{}) { return f.o.Status(
 func (f *Fanout) delivered(entries int) {
 	if entries > 0 {
 		f.o.Delivered.Add(float64(entries))
+	}
+}
+
+// ended counts a stream that ended with an error.
+func (f *Fanout) ended(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.o.Dropped.Inc()
 	}
 }
 

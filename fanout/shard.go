@@ -218,6 +218,7 @@ func (sh *shard) receive(ctx context.Context, msg message) {
 		delete(sh.apart, m)
 		m.cancel()
 		if msg.err != nil {
+			sh.f.ended(msg.err)
 			sh.close(m, false)
 			return
 		}

@@ -125,7 +125,8 @@ func (s *stream) send(out sender, f frame, entries int) error {
 // Serve writes a stream until its reader or the service ends it, and uses the
 // request's goroutine for it. The header must have been written. When the
 // service stops, Serve waits a moment, as Options.Spread says. It returns nil when ctx has ended.
-func (f *Fanout) Serve(ctx context.Context, w http.ResponseWriter, r Reader) error {
+func (f *Fanout) Serve(ctx context.Context, w http.ResponseWriter, r Reader) (err error) {
+	defer func() { f.ended(err) }()
 	s := f.open(&r)
 	defer f.close(s.feed)
 	out := response{w, http.NewResponseController(w), f}

@@ -130,7 +130,7 @@ func header(h http.Header, chunked bool) []byte {
 func (f *Fanout) watch(m *member, c net.Conn) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ended {
+	if f.over {
 		return net.ErrClosed
 	}
 	if _, ok := m.conn.(memorySocket); ok {

@@ -136,7 +136,7 @@ func New(o Options) Handler {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.fanout = fanout.New(fanout.Options{
-		Timeline: s.hub, Status: s.status, Delivered: s.metrics.delivered.WithLabelValues(viaStream), Spread: spreadOf,
+		Timeline: s.hub, Status: s.status, Delivered: s.metrics.delivered.WithLabelValues(viaStream), Dropped: s.metrics.dropped, Spread: spreadOf,
 	})
 	s.routes = s.router(o.Webhooks)
 	return Handler{s}

@@ -44,6 +44,7 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	refusals  *prometheus.CounterVec
 	delivered *prometheus.CounterVec
+	dropped   prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
@@ -58,6 +59,8 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "acitap", Name: "events_delivered_total",
 			Help: "Entries of the timeline written to a stream, handed out by a queue, or answered by /wait."}, []string{"via"}),
 	}
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "acitap", Name: "streams_dropped_total",
+		Help: "Streams cut off because their reader took nothing for 30 s while there was something to write."})
 	for _, reason := range refusedReasons {
 		m.refusals.WithLabelValues(reason)
 	}
@@ -68,7 +71,7 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 		gauge := func(name, help string, f func() float64) prometheus.Collector {
 			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "acitap", Name: name, Help: help}, f)
 		}
-		registerer.MustRegister(m.requests, m.duration, m.refusals, m.delivered, newHubCollector(s.hub),
+		registerer.MustRegister(m.requests, m.duration, m.refusals, m.delivered, m.dropped, newHubCollector(s.hub),
 			gauge("streams_open", "Streams that are open.", func() float64 { _, n := s.limits.open(); return float64(n) }),
 			gauge("streams_catching_up", "Streams behind the newest entry: they read what is older, or are slow to take it.", func() float64 { return float64(s.fanout.CatchingUp()) }),
 			gauge("http_requests_in_flight", "Requests under way, streams and probes left out.", func() float64 { n, _ := s.limits.open(); return float64(n) }),

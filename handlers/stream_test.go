@@ -266,7 +266,10 @@ func TestShutdownOfStreams(t *testing.T) {
 // comes back without loss.
 func TestSlowReader(t *testing.T) {
 	carriers(t, func(t *testing.T, over with) {
-		r := newRig(t, over, func(s *settings) { s.hub.Ring = 128; s.handlers.MaxStreams = 2 })
+		registry := prometheus.NewRegistry()
+		r := newRig(t, over, func(s *settings) {
+			s.hub.Ring, s.handlers.MaxStreams, s.handlers.Registerer, s.handlers.Gatherer = 128, 2, registry, registry
+		})
 		r.subscribe("fvBD")
 		slow := r.stream("/events/stream?include=object")
 		quick := r.stream("/events/stream")
@@ -284,8 +287,10 @@ func TestSlowReader(t *testing.T) {
 				t.Fatalf("the quick reader got %s, want %s", got, want)
 			}
 		}
+		r.do("GET /metrics").want(200, "acitap_streams_catching_up 1", "acitap_streams_dropped_total 0")
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		r.do("GET /metrics").want(200, "acitap_streams_catching_up 0", "acitap_streams_dropped_total 1")
 		r.stream("/events/stream").close() // the slow one's place is free
 		r.settle()                         // and so is this one's
 		got := 0
