@@ -10,6 +10,7 @@ import (
 	"math"
 	"net"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"runtime"
@@ -53,7 +54,7 @@ func beClients() {
 		// An address of its own for each so many, as ports are finite.
 		fail(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + i/10_000)}}))
 		fail(unix.Connect(fd, to))
-		_, err = unix.Write(fd, []byte("GET /?"+os.Getenv("ACITAP_TEST_QUERY")+" HTTP/1.1\r\nHost: x\r\n\r\n"))
+		_, err = unix.Write(fd, []byte("GET /?"+strings.ReplaceAll(os.Getenv("ACITAP_TEST_QUERY"), "{i}", strconv.Itoa(i))+" HTTP/1.1\r\nHost: x\r\n\r\n"))
 		fail(err)
 		fail(unix.SetNonblock(fd, true))
 		fail(unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}))
@@ -265,6 +266,32 @@ func TestManyGone(t *testing.T) {
 	debug.FreeOSMemory()
 	if left := float64(rss(t)-memory) / float64(n); left > 2 && !raceEnabled {
 		t.Errorf("%.1f KB are left of each client", left)
+	}
+}
+
+// BenchmarkUnwanted makes events that none of the clients wants: what one costs
+// does not grow with clients that share a selector.
+func BenchmarkUnwanted(b *testing.B) {
+	for _, n := range []int{1, 1000} {
+		for name, query := range map[string]string{
+			"shared": "filter=" + url.QueryEscape(`object.severity == "x"`),
+			"own":    "filter=" + url.QueryEscape(`object.severity == "`) + "{i}" + url.QueryEscape(`"`),
+		} {
+			b.Run(fmt.Sprintf("clients=%d/selectors=%s", n, name), func(b *testing.B) {
+				l := newLine(16384)
+				s := newService(b, l, shards)
+				c := newClients(b, s, n, query)
+				defer c.kill()
+				before := cpu()
+				for b.Loop() {
+					l.append(numbered(0, "x"))
+					for !l.waiting() { // each event is a batch of its own
+						time.Sleep(100 * time.Microsecond)
+					}
+				}
+				b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/event")
+			})
+		}
 	}
 }
 

@@ -476,6 +476,67 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// Who comes while others have still to be sent what is older gets only what came
+// after.
+func TestNewcomer(t *testing.T) {
+	everywhere(t, func(t *testing.T, over carrier) {
+		l := newLine(1000)
+		s := newService(t, l, over, 1)
+		s.stream("")
+		for range 20 {
+			l.append(numbered(0, "sent at once"))
+			l.append(numbered(0, "gathered"), numbered(0, "gathered"))
+			before := l.newest()
+			r := s.stream("")
+			l.append(numbered(0, "new"))
+			l.append(numbered(0, "newer"))
+			for want := before + 1; want <= before+2; want++ {
+				id := r.next()
+				if id == before { // the place
+					id = r.next()
+				}
+				if id != want {
+					t.Errorf("got %d, want %d: it came at %d", id, want, before)
+				}
+			}
+			r.close()
+		}
+	})
+}
+
+// A reader for whom there has been nothing in a long time has missed nothing when
+// the log forgets what was not for him.
+func TestQuiet(t *testing.T) {
+	everywhere(t, func(t *testing.T, over carrier) {
+		l := newLine(5)
+		s := newService(t, l, over)
+		r := s.stream("class=fvCtx")
+		for range 50 {
+			l.append(numbered(0, "x"))
+			await(t, "rest", func() bool { return s.fan.CatchingUp() == 0 && l.waiting() })
+		}
+		l.mu.Lock()
+		l.floor = l.newestLocked()
+		l.mu.Unlock()
+		var many []apic.Event // more than memory holds
+		for range 20 {
+			many = append(many, numbered(0, "y"))
+		}
+		l.append(many...)
+		l.appendGap()
+		if id := r.next(); id != l.newest() {
+			t.Errorf("got %d, want the entry %d: no loss is to be told of what was not for him", id, l.newest())
+		}
+	})
+}
+
+// waiting reports whether somebody has been told all that there is.
+func (l *line) waiting() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.waitAt == l.newestLocked()
+}
+
 // The sessions' state reaches all, whatever carries them, each once.
 func TestStatus(t *testing.T) {
 	everywhere(t, func(t *testing.T, over carrier) {

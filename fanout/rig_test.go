@@ -50,6 +50,8 @@ type line struct {
 	grown chan struct{}
 	looks int   // calls of Recent
 	fail  error // of After
+
+	waitAt apic.ID // the last place behind which somebody waited
 }
 
 const origin apic.ID = 1000
@@ -112,8 +114,9 @@ func (l *line) After(ctx context.Context, after apic.ID, n *apic.Narrow, limit i
 }
 
 func (l *line) Grown(after apic.ID) <-chan struct{} {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waitAt = after
 	if l.newestLocked() > after {
 		c := make(chan struct{})
 		close(c)

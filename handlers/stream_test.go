@@ -222,6 +222,16 @@ func TestHeartbeat(t *testing.T) {
 			t.Errorf("the reader's place is %s, was %s, want one about %d", s.lastID, before, r.hub.Bounds().Newest)
 		}
 
+		// Who has had an event knows where he is.
+		all := r.stream("/events/stream")
+		r.create("fvBD", "uni/tn-common/BD-last")
+		all.next()
+		for range 20 {
+			if m, err := all.read(); err != nil || !m.comment {
+				t.Errorf("got %+v (%v) in silence, want a comment", m, err)
+			}
+		}
+
 		nd := r.stream("/events/fvTenant/stream", "Accept: application/x-ndjson")
 		if _, err := nd.lines.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -439,6 +449,26 @@ func TestGathering(t *testing.T) {
 		}
 		if n := len(moments); n < 10 || n > 60 {
 			t.Errorf("100 events, one each millisecond, came at %d moments", n)
+		}
+		// What is there already waits for nothing.
+		err := r.fabric.Batch(func(tx *apicsim.Tx) error {
+			for i := range 3000 {
+				if err := tx.Create("fvBD", fmt.Sprintf("uni/tn-common/BD-many%d", i), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.next()
+		first := time.Now()
+		for range 2999 {
+			s.next()
+		}
+		if took := time.Since(first); took > 10*time.Millisecond {
+			t.Errorf("3000 events that were there came within %v", took)
 		}
 	})
 }
