@@ -171,6 +171,7 @@ func TestStalled(t *testing.T) {
 				t.Fatal("the stalled reader takes everything")
 			}
 		}
+		s.change()
 		l.append(numbered(0, "last"))
 		follow()
 		for at := begun; at < l.newest(); {
@@ -185,6 +186,10 @@ func TestStalled(t *testing.T) {
 		follow()
 		if id := stalled.next(); id != l.newest() {
 			t.Errorf("got %d, want %d", id, l.newest())
+		}
+		const want = `{"version":1}`
+		if quick.status != want || stalled.status != want {
+			t.Errorf("the quick reader was told the status %s, the stalled one %s, want %s", quick.status, stalled.status, want)
 		}
 	})
 }

@@ -297,6 +297,7 @@ type reader struct {
 	body   io.ReadCloser
 	lines  *bufio.Reader
 	last   apic.ID // of the last whole message
+	status string  // the last that was told
 }
 
 // narrow makes the client's buffers small, so that a stalled reader is noticed
@@ -359,6 +360,9 @@ func (r *reader) message() (id apic.ID, kind, data string, err error) {
 		case "data":
 			data = value
 		case "":
+			if kind == "status" {
+				r.status = data
+			}
 			if kind != "status" && id != 0 {
 				r.last = id
 				return id, kind, data, nil
