@@ -222,6 +222,23 @@ func TestHeartbeat(t *testing.T) {
 			t.Errorf("the reader's place is %s, was %s, want one about %d", s.lastID, before, r.hub.Bounds().Newest)
 		}
 
+		// Those that share a selector came at different times.
+		var wg sync.WaitGroup
+		for range 4 {
+			time.Sleep(5 * time.Second)
+			s := r.stream("/events/fvTenant/stream")
+			last := time.Now()
+			wg.Go(func() {
+				for range 12 {
+					if _, err := s.read(); err != nil || time.Since(last) > 15*time.Second {
+						t.Errorf("silence of %v (%v)", time.Since(last), err)
+					}
+					last = time.Now()
+				}
+			})
+		}
+		wg.Wait()
+
 		// Who has had an event knows where he is.
 		all := r.stream("/events/stream")
 		r.create("fvBD", "uni/tn-common/BD-last")
