@@ -224,8 +224,8 @@ func TestHeartbeat(t *testing.T) {
 
 		// Those that share a selector came at different times.
 		var wg sync.WaitGroup
-		for range 4 {
-			time.Sleep(5 * time.Second)
+		for range 8 {
+			time.Sleep(2500 * time.Millisecond)
 			s := r.stream("/events/fvTenant/stream")
 			last := time.Now()
 			wg.Go(func() {
