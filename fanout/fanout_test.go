@@ -398,6 +398,43 @@ func TestRevoked(t *testing.T) {
 	})
 }
 
+// Who is cut off while he is far behind gets no more of it.
+func TestRevokedBehind(t *testing.T) {
+	everywhere(t, func(t *testing.T, over carrier) {
+		l := newLine(100)
+		s := newService(t, l, over)
+		s.narrow()
+		life, end := context.WithCancel(context.Background())
+		defer end()
+		s.life = life
+		r := s.stream("")
+		big := strings.Repeat("x", 4000)
+		for stalled := 0; stalled < 50; {
+			for range 20 {
+				l.append(numbered(0, big))
+			}
+			if s.fan.CatchingUp() > 0 {
+				stalled++
+			}
+		}
+		for range 5000 {
+			l.append(numbered(0, big))
+		}
+		end()
+		for {
+			if _, _, _, err := r.message(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.last > l.newest()-1000 {
+			t.Errorf("it got all up to %d of %d", r.last, l.newest())
+		}
+		await(t, "end", func() bool { return s.open() == 0 })
+	})
+}
+
 // A stream that the log fails breaks off, so that its reader comes back.
 func TestBroken(t *testing.T) {
 	everywhere(t, func(t *testing.T, over carrier) {

@@ -446,7 +446,7 @@ func TestGathering(t *testing.T) {
 		}
 		for i := range 3 {
 			time.Sleep(time.Second)
-			go r.create("fvBD", fmt.Sprintf("uni/tn-common/BD-%d", i))
+			go r.fabric.Create("fvBD", fmt.Sprintf("uni/tn-common/BD-%d", i), nil)
 			there := grown()
 			s.next()
 			if late := time.Since(there); late != 0 {
@@ -456,7 +456,9 @@ func TestGathering(t *testing.T) {
 		moments := make(map[time.Time]int)
 		go func() {
 			for i := range 100 {
-				r.modify("uni/tn-common/BD-0", "descr", strconv.Itoa(i))
+				if err := r.fabric.Modify("uni/tn-common/BD-0", map[string]string{"descr": strconv.Itoa(i)}); err != nil {
+					t.Error(err)
+				}
 				time.Sleep(time.Millisecond)
 			}
 		}()
