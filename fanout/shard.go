@@ -167,6 +167,7 @@ func (sh *shard) run(ctx context.Context) {
 			sh.tellStatus(ctx)
 		default:
 		}
+		again := false
 		grown := sh.f.line.Grown(sh.at)
 		wait := sh.sweepAt.Sub(sh.now)
 		if sh.more || isClosed(grown) {
@@ -175,15 +176,18 @@ func (sh *shard) run(ctx context.Context) {
 			} else {
 				sh.looked = sh.now
 				sh.more = sh.send(ctx)
-				continue
+				again = true
 			}
 		}
-		if !sh.sweeping && wait <= 0 {
+		if !sh.sweeping && !sh.now.Before(sh.sweepAt) {
 			sh.sweeping, sh.sweepAt = true, sh.now.Add(sweepEvery)
 			sh.sweepNow.group, sh.sweepNow.member = 0, 0
 		}
 		if sh.sweeping {
 			sh.sweeping = sh.sweep(ctx)
+			again = true
+		}
+		if again {
 			continue
 		}
 		timer.Reset(wait)
