@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,46 +200,61 @@ func TestStalledMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it moves 100 MB")
 	}
-	everywhere(t, func(t *testing.T, over carrier) {
-		l := newLine(100)
-		s := newService(t, l, over)
-		s.narrow()
-		var stalled []*reader
-		const n = 100
+	// Not over HTTP/2, whose clients hold megabytes themselves, in this process.
+	for _, over := range []carrier{shards, goroutines} {
+		t.Run(string(over), func(t *testing.T) { testStalledMemory(t, over) })
+	}
+}
+
+func testStalledMemory(t *testing.T, over carrier) {
+	l := newLine(100)
+	s := newService(t, l, over)
+	s.narrow()
+	var stalled []*reader
+	const n = 100
+	for i := range n {
+		stalled = append(stalled, s.stream("tenant=t"+strconv.Itoa(i%5)))
+	}
+	// The timeline's own memory is not to hide that of the streams: its entries
+	// share their bytes.
+	var few [5]apic.Entry
+	for i := range few {
+		few[i] = apic.Entry{Event: new(numbered(i, strings.Repeat("x", 4000)))}.Seal(1)
+	}
+	grow := func(n int) {
 		for i := range n {
-			stalled = append(stalled, s.stream("tenant=t"+strconv.Itoa(i%5)))
+			l.appendEntry(few[i%len(few)])
 		}
-		big := strings.Repeat("x", 4000)
-		grow := func(n int) {
-			for i := range n {
-				l.append(numbered(i, big))
-			}
-		}
-		grow(10_000) // 5 MB for each reader, as much as the kernel may take
-		inUse := func() int64 {
-			var m runtime.MemStats
-			runtime.GC()
-			debug.FreeOSMemory()
-			runtime.ReadMemStats(&m)
-			return int64(m.HeapInuse + m.StackInuse)
-		}
-		await(t, "stall of all", func() bool { return s.fan.CatchingUp() == n })
-		l.mu.RLock()
-		size := int64(0)
-		for _, e := range l.all {
-			size += int64(len(e.JSON))
-		}
-		l.mu.RUnlock()
-		before := inUse()
-		grow(10_000)
-		if grown := inUse() - before - 2*size; grown > n*(64<<10) {
-			t.Errorf("memory grew by %d KB for each of %d stalled readers while events came that they did not take", grown/n>>10, n)
-		}
-		for _, r := range stalled {
-			r.close()
-		}
-		await(t, "end of all", func() bool { return s.open() == 0 })
-	})
+	}
+	inUse := func() int64 {
+		var m runtime.MemStats
+		debug.FreeOSMemory()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapInuse + m.StackInuse)
+	}
+	before := inUse()
+	grow(20_000) // 30 MB for each reader: more than the kernel takes
+	await(t, "stall of all", func() bool { return s.fan.CatchingUp() == n })
+	grow(20_000)
+	if grown := inUse() - before; grown > n*(64<<10)+(8<<20) {
+		t.Errorf("memory grew by %d KB for each of %d stalled readers", grown/n>>10, n)
+	} else {
+		t.Logf("%d KB for each", grown/n>>10)
+	}
+	for _, r := range stalled {
+		r.close()
+	}
+	await(t, "end of all", func() bool { return s.open() == 0 })
+}
+
+// appendEntry appends an entry whose JSON has another id.
+func (l *line) appendEntry(e apic.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.ID = l.newestLocked() + 1
+	l.all = append(l.all, &e)
+	close(l.grown)
+	l.grown = make(chan struct{})
 }
 
 // A peer that hangs up frees its stream, descriptor and goroutines, whether it
@@ -346,9 +362,6 @@ func TestStop(t *testing.T) {
 		wg.Wait()
 		await(t, "end of all", func() bool { return s.open() == 0 })
 		<-s.ended
-		if _, err := s.tryStream(""); err == nil {
-			t.Log("a stream that comes too late ends with its request")
-		}
 	})
 	t.Run("stalled", func(t *testing.T) {
 		l := newLine(100)
@@ -364,8 +377,12 @@ func TestStop(t *testing.T) {
 				stalled++
 			}
 		}
+		began := time.Now()
 		s.stop(errStopping)
 		<-s.ended
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("a reader that takes nothing held up the end for %v", took)
+		}
 		if n := s.open(); n != 0 {
 			t.Errorf("%d streams are open", n)
 		}
@@ -396,6 +413,38 @@ func TestRevoked(t *testing.T) {
 		for stays.next() != l.newest() {
 		}
 	})
+}
+
+// A token outlives the streams that it let in, and does not remember them.
+func TestLifeLetsGo(t *testing.T) {
+	s := newService(t, newLine(100), shards)
+	life := &countedLife{done: make(chan struct{})}
+	s.life = life
+	var list []*reader
+	for range 10 {
+		list = append(list, s.stream(""))
+	}
+	await(t, "streams that depend on it", func() bool { return life.n.Load() == 10 })
+	for _, r := range list {
+		r.close()
+	}
+	await(t, "none", func() bool { return life.n.Load() == 0 })
+}
+
+// A countedLife counts what is to be called when it ends.
+type countedLife struct {
+	context.Context
+	done chan struct{}
+	n    atomic.Int64
+}
+
+func (c *countedLife) Done() <-chan struct{} { return c.done }
+func (c *countedLife) Err() error            { return nil }
+func (c *countedLife) Value(any) any         { return nil }
+
+func (c *countedLife) AfterFunc(func()) func() bool {
+	c.n.Add(1)
+	return func() bool { c.n.Add(-1); return true }
 }
 
 // Who is cut off while he is far behind gets no more of it.
@@ -447,6 +496,13 @@ func TestBroken(t *testing.T) {
 		r := s.stream("since=" + strconv.Itoa(int(origin)))
 		if _, err := io.Copy(io.Discard, r.lines); err == nil {
 			t.Error("a stream that broke off looked whole")
+		}
+		if over == shards { // where the end of the connection is the end of the body
+			c := s.dial("GET /?since=" + strconv.Itoa(int(origin)) + " HTTP/1.0\r\n\r\n")
+			defer c.Close()
+			if _, err := io.Copy(io.Discard, c); err == nil {
+				t.Error("over HTTP/1.0 a stream that broke off looked whole")
+			}
 		}
 		await(t, "end", func() bool { return s.open() == 0 })
 	})

@@ -56,12 +56,16 @@ func (p *plain) Grown(apic.ID) <-chan struct{} { return nil }
 // From every place, pieces lead on over each entry once, whoever else has been
 // where, whether runs are kept or not.
 func TestPieces(t *testing.T) {
-	for _, readers := range []int64{1, 2} {
+	for _, readers := range []int64{1, 2, 0} { // 0: now one, now two
+
 		line := &plain{newest: 40}
 		f := &feed{key: feedKey{form: Lines}, line: line}
 		f.readers.Store(readers)
 		place := apic.ID(3)
 		for step := range 600 {
+			if readers == 0 {
+				f.readers.Store(int64(1 + step/5%2))
+			}
 			if step%7 == 0 {
 				line.newest += apic.ID(step % 5 * 30)
 			}
@@ -92,7 +96,7 @@ func TestPieces(t *testing.T) {
 				place = max(1, p.to-apic.ID(step%17))
 			}
 		}
-		if kept := len(f.runs) > 0; kept != (readers > 1) || len(f.runs) > window {
+		if kept := len(f.runs) > 0; readers > 0 && kept != (readers > 1) || len(f.runs) > window {
 			t.Errorf("of %d readers %d runs are kept", readers, len(f.runs))
 		}
 		f.trim(f.made.Add(windowTime + 1))
