@@ -376,8 +376,8 @@ func TestCrossSite(t *testing.T) {
 
 // Of one caller 60 requests may be in flight; streams and probes do not count.
 func TestInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.handlers.MaxStreams = 3 })
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over, func(s *settings) { s.handlers.MaxStreams = 3 })
 		r.subscribe("fvBD")
 		r.do("GET /events/fvBD/next?max=1000")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -385,8 +385,8 @@ func TestInFlight(t *testing.T) {
 		for range 3 {
 			r.stream("/events/stream")
 		}
-		over := r.do("GET /events/stream").want(429, "ACITAP_MAX_STREAMS")
-		if over.header.Get("Retry-After") == "" {
+		tooMany := r.do("GET /events/stream").want(429, "ACITAP_MAX_STREAMS")
+		if tooMany.header.Get("Retry-After") == "" {
 			t.Error("got no Retry-After")
 		}
 		ended := make(chan int, 60)

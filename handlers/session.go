@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -88,6 +89,14 @@ func (s *server) status() (body []byte, version uint64, changed <-chan struct{})
 		c.version++
 	}
 	return c.body, c.version, c.changed
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil { // structs of text and times
+		panic(err)
+	}
+	return b
 }
 
 // noParams refuses the parameters of a call that has none.
