@@ -90,7 +90,7 @@ func TestCommands(t *testing.T) {
 		text := strings.NewReplacer("localhost:8080", address, "127.0.0.1:8080", address).Replace(strings.TrimPrefix(c.text, "curl "))
 		limit, code := 20, 0
 		if waits.MatchString(c.text) {
-			limit, code = 2, 28 // it is ended
+			limit, code = 1, 28 // it is ended
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		cmd := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("curl --silent --show-error --fail-with-body --max-time %d %s", limit, text))
