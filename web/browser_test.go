@@ -303,6 +303,16 @@ func TestShots(t *testing.T) {
 			p.do(`new Promise((done) => setTimeout(done, 300))`)
 			p.shot(*shots, name("gap"))
 			p.do(`acitap.views.events.resume()`)
+			if size.w == 1440 {
+				mend := s.Cut()
+				p.until(`document.querySelector(".live-state").textContent.startsWith("Not connected")`)
+				p.do(`new Promise((done) => setTimeout(done, 1000))`)
+				p.shot(*shots, name("lost"))
+				mend()
+				p.until(visibleText + `.includes("is back after")`)
+				p.do(`new Promise((done) => setTimeout(done, 1000))`)
+				p.shot(*shots, name("back"))
+			}
 			p.do(`{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and object.sev'; b.input.focus(); b.input.setSelectionRange(99, 99); b.input.dispatchEvent(new Event("input")); }`)
 			p.shot(*shots, name("completion"))
 			p.do(`{ const b = acitap.views.events.bar; b.input.value = 'tenant == "prod" and sevrity == "major"'; b.submit(); }`)
