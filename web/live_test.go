@@ -320,7 +320,7 @@ func TestSessionView(t *testing.T) {
 	text := `document.querySelector("#session").innerText`
 	p.until(`[...document.querySelectorAll(".controllers li")].map((l) => l.innerText.replace(/\s+/g, " ")).join() === "apic1 in use,apic2 not in use,apic3 not in use"`)
 	p.until(text + `.includes("Renewals of the token\n35") && ` + text + `.includes("Refreshes of subscriptions\n4,312")`)
-	p.until(text + `.includes("The token is renewed about in ") && ` + text + `.includes("The session ends in 21 h")`)
+	p.until(text + `.includes("The token is renewed in about ") && ` + text + `.includes("The session ends in 21 h")`)
 	p.until(text + `.includes("socket closed by apic1 (1006)")`)
 	s.Session(func(x *apic.Session) {
 		x.State, x.Controller, x.LastError, x.NextTry = apic.Backoff, "apic2", "dial apic2: no route to host", time.Now().Add(9*time.Second)
