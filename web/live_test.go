@@ -501,8 +501,12 @@ func TestFind(t *testing.T) {
 	p.press("chg0048213" + kb.Enter)
 	p.until(`document.querySelector(".rows mark")?.textContent === "CHG0048213"`)
 	p.until(`document.querySelector(".findbar .hint").textContent.startsWith("1 of")`)
-	p.press(kb.Escape)
+	// Esc stands over what was typed a moment before.
+	p.do(`{ const i = document.querySelector(".find-input"); i.value = "chg00"; i.dispatchEvent(new Event("input")); i.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })) }`)
 	p.until(`!document.querySelector(".rows mark")`)
+	if js[bool](p, `new Promise((done) => setTimeout(() => done(acitap.state.find !== "" || Boolean(document.querySelector(".rows mark"))), 400))`) {
+		t.Error("the rows are searched after Esc")
+	}
 	p.key("?")
 	p.until(`document.querySelector("dialog.help[open]")`)
 	p.press(kb.Escape)
