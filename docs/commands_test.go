@@ -86,11 +86,23 @@ func TestCommands(t *testing.T) {
 		t.Errorf("found %d commands, there are more", len(list))
 	}
 	address := demo(t)
+	t.Run("python", func(t *testing.T) {
+		t.Parallel()
+		followInPython(t, address)
+	})
+	t.Run("curl", func(t *testing.T) {
+		t.Parallel()
+		runAll(t, list, address)
+	})
+}
+
+// runAll runs the commands one after the other, as a reader would.
+func runAll(t *testing.T, list []command, address string) {
 	for _, c := range list {
 		text := strings.NewReplacer("localhost:8080", address, "127.0.0.1:8080", address).Replace(strings.TrimPrefix(c.text, "curl "))
 		limit, code := 20, 0
 		if waits.MatchString(c.text) {
-			limit, code = 2, 28 // it is ended
+			limit, code = 1, 28 // it is ended
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		cmd := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("curl --silent --show-error --fail-with-body --max-time %d %s", limit, text))
@@ -104,6 +116,43 @@ func TestCommands(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s:%d: %s\n%v: %.600s", c.file, c.line, c.text, err, out)
 		}
+	}
+}
+
+// followInPython runs the recipe until it has printed an event.
+func followInPython(t *testing.T, address string) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3")
+	}
+	b, err := os.ReadFile("recipes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "\n```python\n")
+	text, _, _ = strings.Cut(text, "\n```\n")
+	file := filepath.Join(t.TempDir(), "follow.py")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer("localhost:8080", address).Replace(text)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, python, "-u", file)
+	cmd.Env = append(os.Environ(), "no_proxy=*")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	cancel()
+	_ = cmd.Wait() // it was killed
+	if !regexp.MustCompile(`^(created|modified|deleted) \S+/fault-`).MatchString(line) {
+		t.Errorf("got %q (%v) %s, want an event of a fault", line, err, stderr.String())
 	}
 }
 

@@ -86,23 +86,23 @@ func version() string {
 	if !ok {
 		return "(unknown)"
 	}
-	v, revision, modified := b.Main.Version, "", false
+	return versionOf(b)
+}
+
+// versionOf is the version that Go has given the module, which holds commit and
+// "dirty" where there is no tag; where there is none, the commit.
+func versionOf(b *debug.BuildInfo) string {
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	revision, modified := "", ""
 	for _, s := range b.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			modified = s.Value == "true"
+		switch {
+		case s.Key == "vcs.revision":
+			revision = "-" + s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = "-modified"
 		}
 	}
-	if v == "" || v == "(devel)" {
-		v = "devel"
-	}
-	if revision != "" {
-		v += "-" + revision
-	}
-	if modified {
-		v += "-modified"
-	}
-	return v
+	return "devel" + revision + modified
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -162,5 +163,24 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "s3cret") {
 		t.Errorf("the log shows the password: %s", out.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "891050a9c05f120328c7439e0ea4cc5d6f65d535"}, {Key: "vcs.modified", Value: "true"}}
+	for _, c := range []struct {
+		main     string
+		settings []debug.BuildSetting
+		want     string
+	}{
+		{"v1.2.3", commit, "v1.2.3"},
+		{"v0.0.0-20261124132413-891050a9c05f+dirty", commit, "v0.0.0-20261124132413-891050a9c05f+dirty"},
+		{"(devel)", commit, "devel-891050a9c05f-modified"},
+		{"(devel)", nil, "devel"},
+		{"", commit[:1], "devel-891050a9c05f"},
+	} {
+		if got := versionOf(&debug.BuildInfo{Main: debug.Module{Version: c.main}, Settings: c.settings}); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.main, got, c.want)
+		}
 	}
 }
