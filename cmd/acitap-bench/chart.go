@@ -12,6 +12,7 @@ import (
 type panel struct {
 	title, x, y string
 	logY        bool
+	noise       float64 // what is not above it is shown there, as no more than it
 	series      []series
 }
 
@@ -135,8 +136,12 @@ func (p *panel) draw(out *strings.Builder) {
 				continue
 			}
 			dy := -8.0
-			if p.covered(i, q) {
+			if p.covered(i, q) && atY(q.y) < top+high-20 {
 				dy = 17
+			}
+			text := label(q.y)
+			if q.y <= p.noise {
+				text = "≤" + label(p.noise)
 			}
 			anchor := "middle"
 			switch x := atX(q.x); {
@@ -145,7 +150,7 @@ func (p *panel) draw(out *strings.Builder) {
 			case x < left+14:
 				anchor = "start"
 			}
-			fmt.Fprintf(out, `<text class="small" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", atX(q.x), atY(q.y)+dy, anchor, label(q.y))
+			fmt.Fprintf(out, `<text class="small" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", atX(q.x), atY(q.y)+dy, anchor, text)
 		}
 	}
 }
@@ -154,7 +159,7 @@ func (p *panel) draw(out *strings.Builder) {
 func (p *panel) covered(i int, q point) bool {
 	for k, s := range p.series {
 		for _, o := range s.points {
-			if k != i && o.x == q.x && (o.y > q.y || o.y == q.y && k > i) {
+			if k != i && o.x == q.x && (o.y > q.y || o.y == q.y && k > i && q.y > p.noise) {
 				return true
 			}
 		}
