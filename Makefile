@@ -2,6 +2,7 @@
 
 GO ?= go
 STATICCHECK = $(GO) tool -modfile=tools.mod staticcheck
+BENCHSTAT = $(GO) tool -modfile=tools.mod benchstat
 ERRORLINT = $(GO) tool -modfile=tools.mod go-errorlint
 SLOGLINT = $(GO) tool -modfile=tools.mod sloglint
 
@@ -9,7 +10,7 @@ SLOGLINT = $(GO) tool -modfile=tools.mod sloglint
 # all lines about it.
 LOG_KEYS = bytes,caller,class,classes,consumer,controller,differences,dir,dn,entries,err,file,frames,from,healed,host,id,in,lastRebootTime,listen,method,name,objects,path,query,reason,request,role,stack,state,status,step,to,tokens,took,until,version,webhook
 
-.PHONY: release all build demo test check generate fmt fuzz bench mutants chromium
+.PHONY: release all build demo test check generate fmt fuzz bench gobench bench-compare mutants chromium
 
 all: build
 
@@ -62,8 +63,35 @@ fuzz:
 		done; \
 	done
 
+# The standard table of docs/performance.md, in some minutes, beside nchan and
+# NATS where they are installed. BENCH has flags and scenarios:
+# make bench BENCH="-write docs/performance.md", make bench BENCH="ingest fan-out".
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./cmd/acitap-bench $(BENCH)
+
+# The Go benchmarks, one for each step of the way of an event.
+BENCHPKG ?= ./...
+BENCHRUN ?= .
+BENCHTIME ?= 200ms
+gobench:
+	$(GO) test -run '^$$' -bench '$(BENCHRUN)' -benchtime $(BENCHTIME) -benchmem $(BENCHPKG)
+
+# The same of the commit BASE, in a worktree for the time, and of the tree as it
+# is, side by side. They take turns, so that both have the same share of a
+# machine's moods: make bench-compare BASE=main BENCHPKG=./apic
+BASE ?= HEAD
+BENCHCOUNT ?= 6
+bench-compare:
+	@dir=$$(mktemp -d) && trap 'git worktree remove --force "$$dir/base" >/dev/null 2>&1; rm -rf "$$dir"' EXIT INT TERM && \
+	git worktree add --detach --quiet "$$dir/base" '$(BASE)' && tree=$$PWD && \
+	for i in $$(seq $(BENCHCOUNT)); do \
+		for side in base tree; do \
+			at="$$tree"; [ $$side = tree ] || at="$$dir/base"; \
+			echo "round $$i of $(BENCHCOUNT): $$side" >&2; \
+			(cd "$$at" && $(GO) test -run '^$$' -bench '$(BENCHRUN)' -benchtime $(BENCHTIME) -benchmem $(BENCHPKG)) >>"$$dir/$$side.txt" || { tail -20 "$$dir/$$side.txt"; exit 1; }; \
+		done; \
+	done && \
+	$(BENCHSTAT) '$(BASE)'="$$dir/base.txt" tree="$$dir/tree.txt"
 
 # Deliberate defects, each of which some test must find.
 mutants:

@@ -539,7 +539,7 @@ func joinClasses(list []Class) string {
 
 // A listing is the answer to a list of a subscription's objects.
 type listing struct {
-	objects []mo
+	objects []mo // sorted by DN
 	// doubted are DNs whose absence from the list proves nothing, read back:
 	// nil for an object that is really gone. With proof unset every absence
 	// must stand here.
@@ -562,7 +562,6 @@ func (h *Hub) compared(ctx context.Context, l *link, list *listing) {
 	}
 	quiet := first && s.OnlyNew
 	links := []*link{l}
-	slices.SortStableFunc(list.objects, func(a, b mo) int { return cmp.Compare(a.dn, b.dn) })
 	var rest []kept
 	differences := 0
 	listed := make(map[DN]bool, len(list.objects))

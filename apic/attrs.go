@@ -300,11 +300,16 @@ func transport(name string) bool {
 func merge(object, message Attrs) (Attrs, []Change) {
 	var nbuf, vbuf [2048]byte
 	names, values := nbuf[:0], vbuf[:0]
-	on, ov, mn, mv := object.packedNames(), object.values, message.packedNames(), message.values
+	all, ov, mn, mv := object.packedNames(), object.values, message.packedNames(), message.values
+	on := all
 	var name, value, newName, newValue string // of the object, of the message
 	list := []Change{}
 	have, haveNew, grown, differs := false, false, false, false
 	for {
+		before := len(all) - len(on) // of all, what is in names once they are needed
+		if have {
+			before -= textSize(name)
+		}
 		if !have && on != "" {
 			name, on = cutText(on)
 			value, ov = cutText(ov)
@@ -315,29 +320,32 @@ func merge(object, message Attrs) (Attrs, []Change) {
 			newValue, mv = cutText(mv)
 			haveNew = !transport(newName)
 		}
-		if !haveNew {
-			if !have {
-				break
+		if !have && !haveNew {
+			break
+		}
+		if have && (!haveNew || name < newName) {
+			if grown {
+				names = appendText(names, name)
 			}
-			names, values = appendText(names, name), appendText(values, value)
+			values = appendText(values, value)
 			have = false
 			continue
 		}
-		if have && name < newName {
-			names, values = appendText(names, name), appendText(values, value)
-			have = false
-			continue
-		}
-		before, known := "", have && name == newName
-		if known {
-			before, have = value, false
-		}
-		names, values = appendText(names, newName), appendText(values, newValue)
 		haveNew = false
-		grown = grown || !known
-		differs = differs || !known || before != newValue
-		if before != newValue && newName != "modTs" {
-			list = append(list, Change{newName, before, newValue})
+		old, known := "", have && name == newName
+		if known {
+			old, have = value, false
+		} else if !grown { // from here on the names differ from the object's
+			grown = true
+			names = append(names, all[:before]...)
+		}
+		if grown {
+			names = appendText(names, newName)
+		}
+		values = appendText(values, newValue)
+		differs = differs || !known || old != newValue
+		if old != newValue && newName != "modTs" {
+			list = append(list, Change{newName, old, newValue})
 		}
 	}
 	switch {
@@ -347,6 +355,15 @@ func merge(object, message Attrs) (Attrs, []Change) {
 		return Attrs{object.names, string(values)}, list
 	}
 	return Attrs{unique.Make(string(names)), string(values)}, list
+}
+
+// textSize is what a text takes in a packed list.
+func textSize(s string) int {
+	n := len(s) + 1
+	for l := len(s); l >= 0x80; l >>= 7 {
+		n++
+	}
+	return n
 }
 
 var _ fmt.Stringer = Attrs{}

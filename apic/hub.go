@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,6 +59,9 @@ type Hub struct {
 	done   chan struct{}   // closed when apply has ended
 	ctx    context.Context // of Run, for apply: ends when shutting down takes too long
 	adding sync.Mutex      // one new queue at a time
+
+	renewals  atomic.Int64 // of tokens
+	refreshes atomic.Int64 // of subscriptions
 
 	mu       sync.Mutex // guards all below; apply holds it while it decides, never while it writes
 	subs     map[string]*subscription

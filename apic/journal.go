@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sort"
 	"time"
 	"unique"
 )
@@ -60,8 +61,14 @@ type Journal interface {
 type Bounds struct {
 	Origin ID // the id before the first this log ever gave: its creation time
 	Floor  ID // the last id that retention took, Origin at first
-	Newest ID // the last id given, Floor when the log is empty
+	Newest ID // the last id given or passed over, Floor when the log is empty
+	// Lost are spans of ids that were given before a crash of the machine took
+	// their entries back, or may have been; sorted.
+	Lost []Span
 }
+
+// A Span is the ids above After and below Until.
+type Span struct{ After, Until ID }
 
 // Check returns the *GoneError of a place that this log cannot continue from.
 func (b Bounds) Check(after ID) error {
@@ -70,6 +77,11 @@ func (b Bounds) Check(after ID) error {
 		return &GoneError{Asked: after, Oldest: b.Floor + 1, Reason: "unknown-id"}
 	case after < b.Floor:
 		return &GoneError{Asked: after, Oldest: b.Floor + 1, Reason: "retention"}
+	}
+	// Who was shown what was taken back has all before it, and does not know
+	// what of the rest still holds.
+	if i := sort.Search(len(b.Lost), func(i int) bool { return b.Lost[i].Until > after }); i < len(b.Lost) && b.Lost[i].After < after {
+		return &GoneError{Asked: after, Oldest: max(b.Lost[i].After, b.Floor) + 1, Reason: "unknown-id"}
 	}
 	return nil
 }
@@ -80,13 +92,13 @@ var ErrGone = errors.New("not in the log any more")
 // A GoneError says that a place is not in the log and where one can go on.
 type GoneError struct {
 	Asked  ID
-	Oldest ID     // the smallest id that may be there; Oldest-1 is a place that can be read from
-	Reason string // retention, or unknown-id: an id of another log
+	Oldest ID     // the smallest id to go on with; Oldest-1 is a place that can be read from
+	Reason string // retention, or unknown-id: an id of another log, or taken back by a crash of the machine
 }
 
 func (e *GoneError) Error() string {
 	if e.Reason == "unknown-id" {
-		return fmt.Sprintf("id %d is not of this log; the oldest entry that is held is %d", e.Asked, e.Oldest)
+		return fmt.Sprintf("id %d is of another log, or a crash of the machine took it back; the oldest entry to go on with is %d", e.Asked, e.Oldest)
 	}
 	return fmt.Sprintf("what followed id %d has been removed by retention; the oldest entry that is held is %d", e.Asked, e.Oldest)
 }

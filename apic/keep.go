@@ -45,14 +45,19 @@ const (
 type Session struct {
 	Name           string
 	State          SessionState
-	Controller     string // host of the controller, "" when none
+	Controller     string   // host of the controller, "" when none
+	Controllers    []string // hosts of all that may be used, in the order of the settings
 	User           string
 	Version        string // the APIC's release
 	ConnectedSince time.Time
 	LastFrameAt    time.Time
 	LastProof      time.Time // the last moment the socket was proven to live
 	TokenExpiresAt time.Time
+	TokenRenewsAt  time.Time // about when the token is renewed next
+	EndsAt         time.Time // of the session's life; its successor opens before
 	Reconnects     int64
+	TokenRenewals  int64 // since the hub began
+	Refreshes      int64 // of subscriptions, since the hub began
 	Resyncs        int64 // comparisons after an outage
 	Gaps           int64
 	LastError      string
@@ -65,12 +70,20 @@ func (h *Hub) Sessions() []Session {
 	defer h.mu.Unlock()
 	s := h.session
 	s.Gaps, s.Resyncs = h.gaps, h.resyncs
+	s.TokenRenewals, s.Refreshes = h.renewals.Load(), h.refreshes.Load()
+	for _, u := range h.o.Controllers {
+		s.Controllers = append(s.Controllers, u.Host)
+	}
 	if len(h.conns) > 0 {
 		c := h.conns[len(h.conns)-1]
 		t := c.client.current()
 		s.Controller, s.Version, s.ConnectedSince = c.client.host(), t.version, c.since.UTC()
 		s.LastProof = c.alive.get()
 		s.TokenExpiresAt = t.at.Add(t.idle).UTC()
+		s.EndsAt = c.since.Add(t.maximumLife).UTC()
+		if !c.client.signed() {
+			s.TokenRenewsAt = t.at.Add(t.idle / 2).UTC()
+		}
 		if f := c.heard.get(); !f.IsZero() {
 			s.LastFrameAt = f
 		}

@@ -2,6 +2,7 @@ package apic
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,6 +125,10 @@ func (q *queue) commit(ctx context.Context, id ID, taken *era) error {
 		}
 		done := make(chan struct{})
 		q.saving = done
+		q.mu.Unlock()
+		// Who can run now takes first: a write costs far more than a turn.
+		runtime.Gosched()
+		q.mu.Lock()
 		p := Position{PositionKey: q.key, At: q.at, Taken: q.taken, UpdatedAt: q.movedAt}
 		q.mu.Unlock()
 		// The write is not given up with the caller: others stand behind it.

@@ -27,6 +27,12 @@ func (h *Hub) After(ctx context.Context, after ID, n *Narrow, limit int) (entrie
 	return h.line.after(ctx, after, n, limit)
 }
 
+// Recent is After for those who must not wait for the log: it answers out of
+// memory, and returns false for a place that memory does not reach.
+func (h *Hub) Recent(after ID, n *Narrow, limit int) (entries []*Entry, at ID, ok bool) {
+	return h.line.recent(after, n, limit)
+}
+
 // Grown returns a channel that is closed as soon as the timeline goes beyond
 // a place. Many readers may wait on one; it is closed once a batch.
 func (h *Hub) Grown(after ID) <-chan struct{} { return h.line.wait(after) }

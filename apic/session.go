@@ -1,6 +1,7 @@
 package apic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,12 +212,16 @@ func (c *conn) run(ctx context.Context) error {
 	return err
 }
 
-// read does nothing but read and hand over.
+// read does nothing but read and hand over. The socket is closed from beside
+// it when ctx ends, as watching a context anew for each frame costs as much as
+// reading the frame.
 func (c *conn) read(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.ws.CloseNow() })
+	defer stop()
 	dec := newDecoder()
 	var buf []byte
 	for {
-		_, r, err := c.ws.Reader(ctx)
+		_, r, err := c.ws.Reader(context.Background())
 		if err == nil {
 			buf, err = readInto(buf[:0], r)
 		}
@@ -294,6 +299,7 @@ func (c *conn) keepToken(ctx context.Context) error {
 		for wait := max(t.idle/60, time.Second); ; wait *= 2 {
 			err := c.client.refresh(ctx)
 			if err == nil {
+				c.h.renewals.Add(1)
 				c.h.changed()
 				break
 			}
@@ -331,6 +337,7 @@ func (c *conn) refreshLinks(ctx context.Context) error {
 			if err == nil {
 				l.strikes = 0
 				l.refreshed.set(sent)
+				c.h.refreshes.Add(1)
 				continue
 			}
 			e := asError(err)
@@ -715,6 +722,7 @@ func (c *conn) walk(ctx context.Context, q Query) (*listing, error) {
 			return nil, short(q, c, len(a.objects), a.total)
 		}
 		list.objects = a.objects
+		sortByDN(list.objects)
 		return list, nil
 	}
 	targets := q.Targets
@@ -726,27 +734,52 @@ func (c *conn) walk(ctx context.Context, q Query) (*listing, error) {
 		if len(q.Targets) > 0 {
 			part.Targets = []Class{class}
 		}
-		found := make(map[DN]mo)
+		found := found{at: make(map[DN]int)}
 		for n := 1; ; n++ {
-			pages, total, err := c.pages(ctx, part, class, found)
+			pages, total, err := c.pages(ctx, part, class, &found)
 			if err != nil {
 				return nil, err
 			}
 			if pages > 1 {
 				list.proof = false
 			}
-			if len(found) >= total {
+			if len(found.objects) >= total {
 				break
 			}
 			if n == maxWalks || pages == 1 {
-				return nil, short(q, c, len(found), total)
+				return nil, short(q, c, len(found.objects), total)
 			}
 		}
-		for _, m := range found {
-			list.objects = append(list.objects, m)
-		}
+		list.objects = append(list.objects, found.objects...)
 	}
+	sortByDN(list.objects)
 	return list, nil
+}
+
+// A found is what the pages of a class held, each object once, in their order:
+// that of the DNs, as a rule.
+type found struct {
+	objects []mo
+	at      map[DN]int
+}
+
+// add takes an object. Of one that was read twice the later answer counts.
+func (f *found) add(m mo) {
+	if i, ok := f.at[m.dn]; ok {
+		f.objects[i] = m
+		return
+	}
+	f.at[m.dn] = len(f.objects)
+	f.objects = append(f.objects, m)
+}
+
+// sortByDN puts parents before children. Of a DN that stands there twice, the
+// order stays.
+func sortByDN(list []mo) {
+	byDN := func(a, b mo) int { return cmp.Compare(a.dn, b.dn) }
+	if !slices.IsSortedFunc(list, byDN) {
+		slices.SortStableFunc(list, byDN)
+	}
 }
 
 // unpaged makes an answer that is too big and cannot be paged a refusal for
@@ -764,7 +797,7 @@ func short(q Query, c *conn, got, total int) error {
 }
 
 // pages reads a class once from beginning to end.
-func (c *conn) pages(ctx context.Context, q Query, class Class, found map[DN]mo) (pages, total int, err error) {
+func (c *conn) pages(ctx context.Context, q Query, class Class, found *found) (pages, total int, err error) {
 	read := 0
 	for page := 0; ; page++ {
 		path := q.url("order-by="+string(class)+".dn", "page="+strconv.Itoa(page), "page-size="+strconv.Itoa(pageSize))
@@ -773,7 +806,7 @@ func (c *conn) pages(ctx context.Context, q Query, class Class, found map[DN]mo)
 			return 0, 0, err
 		}
 		for _, m := range a.objects {
-			found[m.dn] = m
+			found.add(m)
 		}
 		read += len(a.objects)
 		total = max(a.total, 0)

@@ -121,29 +121,36 @@ func (t *timeline) pushLocked(e *Entry) *classLine {
 	return l
 }
 
+// recent is after for a place that the ring reaches; of any other it returns
+// false.
+func (t *timeline) recent(after ID, n *Narrow, limit int) ([]*Entry, ID, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if after < t.floor || after > t.newest {
+		return nil, after, false
+	}
+	var entries []*Entry
+	first := sort.Search(len(t.ring), func(i int) bool { return t.ringLocked(i).ID > after })
+	for i := first; i < len(t.ring); i++ {
+		e := t.ringLocked(i)
+		if !n.Admits(e) {
+			continue
+		}
+		if entries = append(entries, e); len(entries) == limit {
+			return entries, e.ID, true
+		}
+	}
+	return entries, t.newest, true
+}
+
 // after returns the entries that n admits of those above a place, at most
 // limit, and the place that has been reached with them: where to go on, which
 // can be beyond the last entry returned. It does not wait. A place that the
 // log has lost gives a *GoneError.
 func (t *timeline) after(ctx context.Context, after ID, n *Narrow, limit int) ([]*Entry, ID, error) {
-	t.mu.RLock()
-	if after >= t.floor && after <= t.newest {
-		defer t.mu.RUnlock()
-		var entries []*Entry
-		at := t.newest
-		first := sort.Search(len(t.ring), func(i int) bool { return t.ringLocked(i).ID > after })
-		for i := first; i < len(t.ring); i++ {
-			e := t.ringLocked(i)
-			if !n.Admits(e) {
-				continue
-			}
-			if entries = append(entries, e); len(entries) == limit {
-				return entries, e.ID, nil
-			}
-		}
+	if entries, at, ok := t.recent(after, n, limit); ok {
 		return entries, at, nil
 	}
-	t.mu.RUnlock()
 	b := t.bounds()
 	if err := b.Check(after); err != nil {
 		return nil, after, err

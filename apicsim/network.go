@@ -403,6 +403,16 @@ func (c *memConn) Write(p []byte) (int, error) {
 	return n, c.wrap("write", err)
 }
 
+// TryWrite writes what there is room for, without waiting: fewer bytes than there
+// are, and no error, when that is not all.
+func (c *memConn) TryWrite(p []byte) (int, error) {
+	c.out.mu.Lock()
+	room := bufferSize - len(c.out.buf)
+	c.out.mu.Unlock()
+	// The caller is the only writer: there can only be more room by now.
+	return c.Write(p[:max(0, min(len(p), room))])
+}
+
 func (c *memConn) wrap(op string, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err

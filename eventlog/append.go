@@ -26,12 +26,12 @@ const maxNames = 1 << 14
 // [Log.writing].
 type writer struct {
 	*conn
-	begin, commit, insert, head *sqlite3.Stmt
+	begin, commit, mark *sqlite3.Stmt
+	entries, heads      many
 
 	// What a transaction that failed may have put here is forgotten with it.
 	words      map[string]int64
 	shapes     map[unique.Handle[string]]int64
-	nths       map[int64]int64            // the number of the newest event of a class
 	young, old map[apic.ObjectKey]*object // the objects used last, in two generations
 	places     map[placeKey]*place
 	nextObject int64                // 0 for not known
@@ -45,6 +45,7 @@ type writer struct {
 // An object is what the file has of one under the same name.
 type object struct {
 	number       int64
+	class        int64  // 0 for several
 	tenant, node *place // nil for none
 	last         int64
 	state        int64 // as in heads
@@ -52,7 +53,7 @@ type object struct {
 	count        int64
 }
 
-// A place is a tenant or a node.
+// A place is a class, a tenant or a node.
 type place struct {
 	placeKey
 	last, count int64
@@ -71,13 +72,19 @@ func newWriter(c *conn) (*writer, error) {
 	}{
 		{&w.begin, "BEGIN IMMEDIATE"},
 		{&w.commit, "COMMIT"},
-		{&w.insert, "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
-		{&w.head, "INSERT OR REPLACE INTO heads VALUES (?,?,?,?)"},
+		{&w.mark, "INSERT INTO marks VALUES (?,?,?,?)"},
 	} {
 		var err error
 		if *s.stmt, err = c.prepare(s.sql); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if w.entries, err = c.many("INSERT INTO entries VALUES ", 13); err != nil {
+		return nil, err
+	}
+	if w.heads, err = c.many("INSERT OR REPLACE INTO heads VALUES ", 4); err != nil {
+		return nil, err
 	}
 	w.forget()
 	return w, nil
@@ -87,7 +94,6 @@ func newWriter(c *conn) (*writer, error) {
 func (w *writer) forget() {
 	w.words = make(map[string]int64)
 	w.shapes = make(map[unique.Handle[string]]int64)
-	w.nths = make(map[int64]int64)
 	w.young, w.old = make(map[apic.ObjectKey]*object), nil
 	w.places = make(map[placeKey]*place)
 	w.touched, w.moved = make(map[*object]struct{}), make(map[*place]struct{})
@@ -130,16 +136,13 @@ func (l *Log) Append(ctx context.Context, b *apic.Batch) ([]*apic.Entry, error) 
 }
 
 func (w *writer) append(b *apic.Batch, sealed []*apic.Entry) error {
-	for _, e := range sealed {
-		var err error
-		if e.Gap != nil {
-			err = w.gap(e)
-		} else {
-			err = w.event(e)
+	if err := w.entries.each(len(sealed), func(b *binder, i int) error {
+		if sealed[i].Gap != nil {
+			return w.gap(b, sealed[i])
 		}
-		if err != nil {
-			return err
-		}
+		return w.event(b, sealed[i])
+	}); err != nil {
+		return err
 	}
 	for i := range b.Put {
 		if err := w.put(&b.Put[i]); err != nil {
@@ -177,42 +180,40 @@ func (w *writer) append(b *apic.Batch, sealed []*apic.Entry) error {
 	return nil
 }
 
-func (w *writer) gap(e *apic.Entry) error {
-	fabric, err := w.word(e.Gap.Fabric)
+func (w *writer) gap(b *binder, e *apic.Entry) error {
+	class, err := w.place(byClass, 0)
 	if err != nil {
 		return err
 	}
-	nth, err := w.nth(0)
+	before, err := w.move(class, int64(e.ID))
 	if err != nil {
 		return err
 	}
-	b := binder{stmt: w.insert}
 	b.int(int64(e.ID))
 	b.int(e.Gap.Time.UnixMicro())
 	b.int(0)
-	b.int(nth)
-	b.int(fabric)
-	for range 11 {
+	for range 3 {
+		b.null()
+	}
+	b.int(before)
+	for range 5 {
 		b.null()
 	}
 	b.raw(e.JSON)
-	if b.err != nil {
-		return b.err
-	}
-	return w.insert.Exec()
+	return nil
 }
 
-func (w *writer) event(e *apic.Entry) error {
+func (w *writer) event(b *binder, e *apic.Entry) error {
 	v := e.Event
-	o, err := w.object(apic.ObjectKey{Fabric: v.Fabric, DN: v.DN})
+	word, err := w.word(string(v.Class))
 	if err != nil {
 		return err
 	}
-	class, err := w.word(string(v.Class))
+	o, err := w.object(apic.ObjectKey{Fabric: v.Fabric, DN: v.DN}, word)
 	if err != nil {
 		return err
 	}
-	fabric, err := w.word(v.Fabric)
+	class, err := w.place(byClass, word)
 	if err != nil {
 		return err
 	}
@@ -224,31 +225,27 @@ func (w *writer) event(e *apic.Entry) error {
 	if err != nil {
 		return err
 	}
-	nth, err := w.nth(class)
-	if err != nil {
-		return err
-	}
-	var marks int64
 	if o.count++; o.count%markEvery == 0 {
-		marks |= markObject
+		if err := w.setMark(byObject, o.number, int64(e.ID), o.count); err != nil {
+			return err
+		}
 	}
-	tenant, afterTenant := w.move(o.tenant, int64(e.ID), markTenant, &marks)
-	node, afterNode := w.move(o.node, int64(e.ID), markNode, &marks)
-	b := binder{stmt: w.insert}
+	var before [3]int64 // of class, tenant, node
+	for i, p := range [3]*place{class, o.tenant, o.node} {
+		if before[i], err = w.move(p, int64(e.ID)); err != nil {
+			return err
+		}
+	}
 	b.int(int64(e.ID))
 	b.int(v.Time.UnixMicro())
-	b.int(class)
-	b.int(nth)
-	b.int(fabric)
+	b.int(word)
 	b.int(status)
 	b.int(origin)
 	b.int(o.number)
-	b.ref(tenant)
-	b.ref(node)
+	b.int(before[0])
 	b.int(o.last)
-	b.ref(afterTenant)
-	b.ref(afterNode)
-	b.ref(marks)
+	b.ref(before[1])
+	b.ref(before[2])
 	switch {
 	case v.Object.IsZero():
 		b.null()
@@ -268,27 +265,33 @@ func (w *writer) event(e *apic.Entry) error {
 		b.raw(w.values(v.Object))
 	}
 	b.raw(e.JSON)
-	if b.err != nil {
-		return b.err
-	}
-	if err := w.insert.Exec(); err != nil {
-		return err
-	}
 	return w.fold(o, int64(e.ID), v)
 }
 
-// move makes an entry the newest of its tenant or node, and returns the
-// place's word and the entry before.
-func (w *writer) move(p *place, id, mark int64, marks *int64) (word, before int64) {
+// move makes an entry the newest of its class, tenant or node, and returns
+// the one before.
+func (w *writer) move(p *place, id int64) (before int64, err error) {
 	if p == nil {
-		return 0, 0
+		return 0, nil
 	}
 	before, p.last = p.last, id
-	if p.count++; p.count%markEvery == 0 {
-		*marks |= mark
-	}
 	w.moved[p] = struct{}{}
-	return p.word, before
+	if p.count++; p.count%markEvery == 0 {
+		err = w.setMark(p.kind, p.word, id, p.count)
+	}
+	return before, err
+}
+
+func (w *writer) setMark(kind string, key, id, nth int64) error {
+	b := binder{stmt: w.mark}
+	b.text(kind)
+	b.int(key)
+	b.int(id)
+	b.int(nth)
+	if b.err != nil {
+		return b.err
+	}
+	return w.mark.Exec()
 }
 
 // fold brings the object's head to what it is after the event.
@@ -320,11 +323,11 @@ func (w *writer) fold(o *object, id int64, v *apic.Event) error {
 }
 
 func (w *writer) put(p *apic.Object) error {
-	o, err := w.object(apic.ObjectKey{Fabric: p.Fabric, DN: p.DN})
+	class, err := w.word(string(p.Class))
 	if err != nil {
 		return err
 	}
-	class, err := w.word(string(p.Class))
+	o, err := w.object(apic.ObjectKey{Fabric: p.Fabric, DN: p.DN}, class)
 	if err != nil {
 		return err
 	}
@@ -384,8 +387,8 @@ func (w *writer) writeHeads() error {
 	}
 	clear(w.touched)
 	slices.SortFunc(list, func(a, b *object) int { return int(a.number - b.number) })
-	for _, o := range list {
-		b := binder{stmt: w.head}
+	if err := w.heads.each(len(list), func(b *binder, i int) error {
+		o := list[i]
 		b.int(o.number)
 		b.int(o.last)
 		if o.exists {
@@ -394,12 +397,9 @@ func (w *writer) writeHeads() error {
 			b.null()
 		}
 		b.int(o.count)
-		if b.err != nil {
-			return b.err
-		}
-		if err := w.head.Exec(); err != nil {
-			return err
-		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	for p := range w.moved {
 		if err := w.run("INSERT OR REPLACE INTO places VALUES (?,?,?,?)", p.kind, p.word, p.last, p.count); err != nil {
@@ -411,12 +411,20 @@ func (w *writer) writeHeads() error {
 }
 
 // object returns what the file has under a name, a new one if need be.
-func (w *writer) object(k apic.ObjectKey) (*object, error) {
+func (w *writer) object(k apic.ObjectKey, class int64) (*object, error) {
 	o, err := w.known(k)
-	if err != nil || o != nil {
+	if err != nil || o != nil && (o.class == class || o.class == 0) {
 		return o, err
 	}
-	o = &object{}
+	if o != nil { // the name was given to an object of another class
+		o.class = 0
+		fabric, err := w.word(k.Fabric)
+		if err != nil {
+			return nil, err
+		}
+		return o, w.run("UPDATE objects SET class = 0 WHERE dn = ? AND fabric = ?", string(k.DN), fabric)
+	}
+	o = &object{class: class}
 	path := k.DN.Path()
 	for _, kind := range []struct {
 		name  string
@@ -449,7 +457,7 @@ func (w *writer) object(k apic.ObjectKey) (*object, error) {
 	w.nextObject++
 	w.remember(k, o)
 	w.touched[o] = struct{}{}
-	return o, w.run("INSERT INTO objects VALUES (?,?,?,?,?)", string(k.DN), fabric, o.number, o.tenant.ref(), o.node.ref())
+	return o, w.run("INSERT INTO objects VALUES (?,?,?,?,?,?)", string(k.DN), fabric, o.number, o.tenant.ref(), o.node.ref(), class)
 }
 
 // known returns what the file has under a name, nil for nothing.
@@ -471,17 +479,21 @@ func (w *writer) known(k apic.ObjectKey) (*object, error) {
 		tenant, node = s.ColumnInt64(1), s.ColumnInt64(2)
 		o = &object{
 			number: s.ColumnInt64(0), last: s.ColumnInt64(3),
-			exists: s.ColumnType(4) != sqlite3.NULL, state: s.ColumnInt64(4), count: s.ColumnInt64(5),
+			exists: s.ColumnType(4) != sqlite3.NULL, state: s.ColumnInt64(4), count: s.ColumnInt64(5), class: s.ColumnInt64(6),
 		}
-	}, "SELECT o.object, o.tenant, o.node, h.last, h.state, h.count FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn = ? AND o.fabric = ?", string(k.DN), fabric)
+	}, "SELECT o.object, o.tenant, o.node, h.last, h.state, h.count, o.class FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn = ? AND o.fabric = ?", string(k.DN), fabric)
 	if err != nil || o == nil {
 		return nil, err
 	}
-	if o.tenant, err = w.place(byTenant, tenant); err != nil {
-		return nil, err
+	if tenant != 0 {
+		if o.tenant, err = w.place(byTenant, tenant); err != nil {
+			return nil, err
+		}
 	}
-	if o.node, err = w.place(byNode, node); err != nil {
-		return nil, err
+	if node != 0 {
+		if o.node, err = w.place(byNode, node); err != nil {
+			return nil, err
+		}
 	}
 	w.remember(k, o)
 	return o, nil
@@ -494,11 +506,8 @@ func (w *writer) remember(k apic.ObjectKey, o *object) {
 	w.young[k] = o
 }
 
-// place returns what the file has of a tenant or a node, nil for none.
+// place returns what the file has of a class, a tenant or a node.
 func (w *writer) place(kind string, word int64) (*place, error) {
-	if word == 0 {
-		return nil, nil
-	}
 	k := placeKey{kind, word}
 	if p := w.places[k]; p != nil {
 		return p, nil
@@ -578,21 +587,6 @@ func (w *writer) values(a apic.Attrs) []byte {
 	w.buf = append(w.buf, ']')
 	return w.buf
 }
-
-// nth returns the next number of an event of the class.
-func (w *writer) nth(class int64) (int64, error) {
-	n, ok := w.nths[class]
-	if !ok {
-		var err error
-		if n, err = w.number(sqlNewestOfClass, class); err != nil {
-			return 0, err
-		}
-	}
-	w.nths[class] = n + 1
-	return n + 1, nil
-}
-
-const sqlNewestOfClass = "SELECT nth FROM entries INDEXED BY entries_class WHERE class = ? ORDER BY id DESC LIMIT 1"
 
 func (w *writer) subscribe(s *apic.Subscription) error {
 	targets := s.Query.Targets

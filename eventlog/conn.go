@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -147,6 +148,48 @@ func (c *conn) number(query string, args ...any) (int64, error) {
 	var n int64
 	_, err := c.row(func(s *sqlite3.Stmt) { n = s.ColumnInt64(0) }, query, args...)
 	return n, err
+}
+
+// manyRows is how many rows one statement of a [many] takes. What a statement
+// costs beside its rows is spread over them.
+const manyRows = 32
+
+// A many is a statement that takes rows, many at a time.
+type many struct {
+	one, all *sqlite3.Stmt
+}
+
+// many prepares a query that ends in VALUES, for rows of some columns.
+func (c *conn) many(query string, columns int) (m many, err error) {
+	row := "(?" + strings.Repeat(",?", columns-1) + ")"
+	if m.one, err = c.prepare(query + row); err != nil {
+		return m, err
+	}
+	m.all, err = c.prepare(query + row + strings.Repeat(","+row, manyRows-1))
+	return m, err
+}
+
+// each writes n rows, each as f binds it.
+func (m *many) each(n int, f func(b *binder, i int) error) error {
+	for i := 0; i < n; {
+		b, rows := binder{stmt: m.one}, 1
+		if n-i >= manyRows {
+			b.stmt, rows = m.all, manyRows
+		}
+		for range rows {
+			if err := f(&b, i); err != nil {
+				return err
+			}
+			i++
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if err := b.stmt.Exec(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rollback ends a transaction that SQLite has not ended itself.

@@ -6,63 +6,30 @@ import (
 	"github.com/acitap/acitap/apic"
 )
 
-// A cursor finds ids in the direction of a read, from the indexes alone.
+// A cursor finds ids in the direction of a read, from the chains alone.
 type cursor interface {
 	// next returns the first id at or beyond a place, 0 when there is none.
-	// When the search has had its share before that is known, found is false
-	// and id is a place before which there is nothing: to go on from. Places
-	// only go on in the direction of the read.
-	next(at apic.ID) (id apic.ID, found bool, err error)
+	// Places only go on in the direction of the read.
+	next(at apic.ID) (apic.ID, error)
 }
 
 // A union has the ids of any of its cursors.
 type union []cursor
 
-func (u union) next(at apic.ID) (best apic.ID, found bool, err error) {
+func (u union) next(at apic.ID) (best apic.ID, err error) {
 	for _, c := range u {
-		id, ok, err := c.next(at)
+		id, err := c.next(at)
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
-		if id == 0 {
-			continue
-		}
-		if d := distance(id, at) - distance(best, at); best == 0 || d < 0 || d == 0 && ok {
-			best, found = id, ok
+		if id != 0 && (best == 0 || distance(id, at) < distance(best, at)) {
+			best = id
 		}
 	}
-	return best, found, nil
+	return best, nil
 }
 
 func distance(a, b apic.ID) apic.ID { return max(a-b, b-a) }
-
-// An intersection has the ids that all of its cursors have. Each leaps to
-// where the others are, so that it costs no more than the rarest of them.
-type intersection struct {
-	search *search
-	of     []cursor
-}
-
-func (s *intersection) next(at apic.ID) (id apic.ID, found bool, err error) {
-	for agreed := 0; ; {
-		for _, c := range s.of {
-			id, _, err := c.next(at)
-			if err != nil || id == 0 {
-				return 0, false, err
-			}
-			if id == at {
-				if agreed++; agreed >= len(s.of) {
-					return at, true, nil
-				}
-				continue
-			}
-			at, agreed = id, 1
-			if s.search.rows++; s.search.rows >= pageRows {
-				return at, false, nil
-			}
-		}
-	}
-}
 
 // What entries can be found by.
 const (
@@ -72,88 +39,22 @@ const (
 	byObject = "object"
 )
 
-// The queries of a class in either direction.
-const (
-	sqlClass     = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ?"
-	sqlClassDesc = "SELECT id FROM entries INDEXED BY entries_class WHERE class = ? AND id >= ? AND id <= ? ORDER BY id DESC LIMIT ?"
-)
-
-// A keyed cursor has the ids of one class, or of the gaps.
-type keyed struct {
-	search *search
-	class  int64
-	ids    []apic.ID // read ahead
-	used   int
-	size   int64 // of the next reading ahead: grows while all that was read is used
-	end    bool  // nothing lies beyond ids
-}
-
-func (s *search) keyed(class int64) *keyed { return &keyed{search: s, class: class, size: 4} }
-
-func (k *keyed) next(at apic.ID) (id apic.ID, found bool, err error) {
-	id, err = k.find(at)
-	return id, id != 0, err
-}
-
-func (k *keyed) find(at apic.ID) (apic.ID, error) {
-	started := k.used
-	for k.used < len(k.ids) && before(k.ids[k.used], at, k.search.r.Desc) {
-		k.used++
-	}
-	if k.used < len(k.ids) {
-		return k.ids[k.used], nil
-	}
-	if k.end {
-		return 0, nil
-	}
-	if k.used-started <= 1 {
-		k.size = min(2*k.size, pageEntries)
-	} else { // it was a leap
-		k.size = 4
-	}
-	query, low, high := sqlClass, at, k.search.r.Until
-	if k.search.r.Desc {
-		query, low, high = sqlClassDesc, k.search.r.After+1, at
-	}
-	k.ids, k.used = k.ids[:0], 0
-	err := k.search.conn.each(func(st *stmt) error {
-		k.ids = append(k.ids, apic.ID(st.ColumnInt64(0)))
-		return nil
-	}, query, k.class, int64(low), int64(high), k.size)
-	k.end = int64(len(k.ids)) < k.size
-	if err != nil || len(k.ids) == 0 {
-		return 0, err
-	}
-	return k.ids[0], nil
-}
-
-func before(id, at apic.ID, desc bool) bool {
-	if desc {
-		return id > at
-	}
-	return id < at
-}
-
 // sqlMark finds the next mark of a chain at or behind a place, sqlPrev the
 // entry before one.
-var (
-	sqlMark = map[string]string{
-		byObject: "SELECT id FROM entries INDEXED BY entries_object WHERE marks & 1 AND object = ? AND id >= ? ORDER BY id LIMIT 1",
-		byTenant: "SELECT id FROM entries INDEXED BY entries_tenant WHERE marks & 2 AND tenant = ? AND id >= ? ORDER BY id LIMIT 1",
-		byNode:   "SELECT id FROM entries INDEXED BY entries_node WHERE marks & 4 AND node = ? AND id >= ? ORDER BY id LIMIT 1",
-	}
-	sqlPrev = map[string]string{
-		byObject: "SELECT prevOfObject FROM entries WHERE id = ?",
-		byTenant: "SELECT prevOfTenant FROM entries WHERE id = ?",
-		byNode:   "SELECT prevOfNode FROM entries WHERE id = ?",
-	}
-)
+const sqlMark = "SELECT id, nth FROM marks WHERE kind = ? AND key = ? AND id >= ? ORDER BY id LIMIT 1"
 
-// A chain has the ids of one object, tenant or node. Every entry names the one
-// before it in each, and every 64th is in an index: a walk begins at the next
-// of these, or at the newest entry, and goes back. That makes a history as
+var sqlPrev = map[string]string{
+	byClass:  "SELECT prevOfClass FROM entries WHERE id = ?",
+	byObject: "SELECT prevOfObject FROM entries WHERE id = ?",
+	byTenant: "SELECT prevOfTenant FROM entries WHERE id = ?",
+	byNode:   "SELECT prevOfNode FROM entries WHERE id = ?",
+}
+
+// A chain has the ids of one class, object, tenant or node. Every entry names
+// the one before it in each, and every 64th is marked: a walk begins at the
+// next of these, or at the newest entry, and goes back. That makes a history as
 // cheap as an index would, without the page that such an index costs for every
-// object, tenant and node that a batch tells of.
+// class, object, tenant and node that a batch tells of.
 type chain struct {
 	search *search
 	kind   string
@@ -165,16 +66,14 @@ type chain struct {
 	begun  bool
 }
 
-func (c *chain) next(at apic.ID) (id apic.ID, found bool, err error) {
+func (c *chain) next(at apic.ID) (apic.ID, error) {
 	if _, ok := c.search.seen[c.key]; ok && c.kind == byObject {
-		return 0, false, nil
+		return 0, nil
 	}
 	if c.search.r.Desc {
-		id, err = c.back(at)
-	} else {
-		id, err = c.forth(at)
+		return c.back(at)
 	}
-	return id, id != 0, err
+	return c.forth(at)
 }
 
 // start returns where a walk to the ids up to a place begins.
@@ -182,7 +81,7 @@ func (c *chain) start(at apic.ID) (apic.ID, error) {
 	if c.last <= at {
 		return c.last, nil
 	}
-	mark, err := c.search.conn.number(sqlMark[c.kind], c.key, int64(at))
+	mark, err := c.search.conn.number(sqlMark, c.kind, c.key, int64(at))
 	if err != nil || mark == 0 {
 		return c.last, err
 	}

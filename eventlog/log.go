@@ -204,10 +204,11 @@ func (l *Log) openWriter() (*writer, error) {
 func (l *Log) begin() error {
 	w := l.w
 	var b apic.Bounds
+	var passed apic.ID
 	closed := false
 	if ok, err := w.row(func(s *sqlite3.Stmt) {
-		b.Origin, b.Floor, closed = apic.ID(s.ColumnInt64(0)), apic.ID(s.ColumnInt64(1)), s.ColumnInt64(2) == 1
-	}, "SELECT origin, floor, closed FROM log"); err != nil {
+		b.Origin, b.Floor, passed, closed = apic.ID(s.ColumnInt64(0)), apic.ID(s.ColumnInt64(1)), apic.ID(s.ColumnInt64(2)), s.ColumnInt64(3) == 1
+	}, "SELECT origin, floor, passed, closed FROM log"); err != nil {
 		return err
 	} else if !ok {
 		return errors.New("is damaged: its table log is empty")
@@ -216,18 +217,31 @@ func (l *Log) begin() error {
 	if err != nil {
 		return err
 	}
-	b.Newest = max(b.Floor, apic.ID(newest))
-	l.bounds.Store(&b)
-	w.floor = int64(b.Floor)
-	l.nextID = b.Newest + 1
+	b.Newest = max(b.Floor, apic.ID(newest), passed)
 	if !closed && !l.fresh {
 		// The machine may have gone down and taken back what had been shown
 		// already. Ids grow by one an event from the time of creation on, far
 		// slower than a million a second, so the time of day lies beyond every
 		// id that was given; the jump helps where the clock was set back.
-		l.nextID = max(b.Newest+skip, apic.FirstID(l.now()))
+		after := b.Newest
+		b.Newest = max(b.Newest+skip, apic.FirstID(l.now()))
+		if err := w.run("INSERT INTO lost VALUES (?, ?)", int64(after), int64(b.Newest)); err != nil {
+			return err
+		}
 	}
-	if err := w.run("UPDATE log SET closed = 0"); err != nil {
+	if err := w.run("DELETE FROM lost WHERE until <= ?", int64(b.Floor)); err != nil {
+		return err
+	}
+	if err := w.each(func(s *sqlite3.Stmt) error {
+		b.Lost = append(b.Lost, apic.Span{After: apic.ID(s.ColumnInt64(0)), Until: apic.ID(s.ColumnInt64(1))})
+		return nil
+	}, "SELECT after, until FROM lost ORDER BY after"); err != nil {
+		return err
+	}
+	l.bounds.Store(&b)
+	w.floor = int64(b.Floor)
+	l.nextID = b.Newest + 1
+	if err := w.run("UPDATE log SET passed = ?, closed = 0", int64(b.Newest)); err != nil {
 		return err
 	}
 	for _, path := range []string{l.path, l.path + "-wal"} {

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,7 +67,7 @@ func TestMemoryFails(t *testing.T) {
 	if err := m.SavePosition(t.Context(), apic.Position{}); !errors.Is(err, ErrFull) {
 		t.Errorf("SavePosition: %v", err)
 	}
-	if m.Bounds() != before {
+	if !reflect.DeepEqual(m.Bounds(), before) {
 		t.Errorf("bounds went from %+v to %+v", before, m.Bounds())
 	}
 	m.Fail(nil)

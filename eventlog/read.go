@@ -24,9 +24,9 @@ const (
 	pageBytes   = 1 << 20
 	pageRows    = 8192 // looked at
 
-	// maxChains is how many objects are followed one by one when a DN or a
-	// subtree is asked for; beyond it the tenant, node or class is read and
-	// sieved.
+	// maxChains is how many objects are followed one by one when a DN, a
+	// subtree, or a class of a tenant or node is asked for; beyond it the
+	// tenant, node or class is read and sieved.
 	maxChains = 256
 )
 
@@ -140,13 +140,13 @@ type search struct {
 	gone  *apic.GoneError // retention has taken the rest of a read backwards
 
 	conn   *conn
-	admits [3]map[int64]bool // words of status, origin, fabric; nil admits all
+	admits [3]map[int64]bool // words of status, origin, class; nil admits all
 	rows   int
 	bytes  int
 }
 
 const (
-	rowColumns = "id, time, status, origin, fabric, object, shape, whole, json"
+	rowColumns = "id, time, status, origin, class, object, shape, whole, json"
 
 	sqlForward  = "SELECT " + rowColumns + " FROM entries WHERE id > ? AND id <= ? ORDER BY id"
 	sqlBackward = "SELECT " + rowColumns + " FROM entries WHERE id < ? AND id > ? ORDER BY id DESC"
@@ -184,16 +184,12 @@ func (s *search) page(c *conn) error {
 		if s.r.Desc {
 			step = -1
 		}
-		id, found, err := cur.next(s.at + step)
+		id, err := cur.next(s.at + step)
 		if err != nil {
 			return err
 		}
 		if id == 0 {
 			s.done = true
-			return nil
-		}
-		if !found {
-			s.at = id - step
 			return nil
 		}
 		if err := c.each(s.row, sqlRow, int64(id)); err != nil {
@@ -240,7 +236,7 @@ func (s *search) row(st *stmt) error {
 		return nil
 	}
 	for i, words := range s.admits {
-		if words != nil && (!gap || i == 2) && !words[st.ColumnInt64(2+i)] {
+		if words != nil && !gap && !words[st.ColumnInt64(2+i)] {
 			return nil
 		}
 	}
@@ -295,7 +291,7 @@ func (l *Log) attributes(c *conn, shape int64, values string, sent apic.Attrs) (
 // that there can be no such entry.
 func (s *search) plan() (cur cursor, none bool, err error) {
 	n := &s.r.Narrow
-	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins), n.Fabrics} {
+	for i, texts := range [][]string{texts(n.Statuses), texts(n.Origins), texts(n.Classes)} {
 		if len(texts) == 0 {
 			continue
 		}
@@ -310,7 +306,13 @@ func (s *search) plan() (cur cursor, none bool, err error) {
 	}
 	var all union
 	if n.Kinds != apic.EventsOnly {
-		all = append(all, s.keyed(0))
+		gaps, _, err := s.chain(byClass, 0)
+		if err != nil {
+			return nil, false, err
+		}
+		if gaps != nil {
+			all = append(all, gaps)
+		}
 	}
 	if n.Kinds != apic.GapsOnly {
 		events, none, err := s.planEvents()
@@ -344,11 +346,7 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			return nil, false, err
 		}
 		if few {
-			var chains union
-			for _, o := range objects {
-				chains = append(chains, o)
-			}
-			return chains, len(chains) == 0, nil
+			return objects, len(objects) == 0, nil
 		}
 		// Too many to follow: but all below a tenant or a node are known to
 		// be in it.
@@ -359,47 +357,72 @@ func (s *search) planEvents() (cur cursor, none bool, err error) {
 			nodes = s.common("node")
 		}
 	}
-	ways := &intersection{search: s}
-	for _, way := range []struct {
+	ways := []struct {
 		by    string
 		texts []string
-	}{{byNode, nodes}, {byTenant, tenants}, {byClass, texts(n.Classes)}} {
-		if len(way.texts) == 0 {
+		words []int64
+	}{{by: byTenant, texts: tenants}, {by: byNode, texts: nodes}, {by: byClass, texts: texts(n.Classes)}}
+	for i := range ways {
+		w := &ways[i]
+		if w.words, err = s.words(w.texts); err != nil {
+			return nil, false, err
+		}
+		if len(w.texts) > 0 && len(w.words) == 0 {
+			return nil, true, nil
+		}
+	}
+	// A class has few objects in a tenant or node, as a rule, or none.
+	classes := ways[2].words
+	for _, w := range ways[:2] {
+		if len(w.words) == 0 || len(classes) == 0 {
 			continue
 		}
-		words, err := s.words(way.texts)
+		objects, few, err := s.objectsOf(w.by, w.words, classes)
 		if err != nil {
 			return nil, false, err
 		}
-		if len(words) == 0 {
-			return nil, true, nil
+		if few {
+			return objects, len(objects) == 0, nil
 		}
-		var keys union
-		for _, w := range words {
-			if way.by == byClass {
-				keys = append(keys, s.keyed(w))
-				continue
-			}
-			last, err := s.conn.number("SELECT last FROM places WHERE kind = ? AND word = ?", way.by, w)
+	}
+	// Else the narrowest of the ways is gone, and what is on it sieved.
+	var fewest int64
+	for _, way := range ways {
+		if len(way.words) == 0 {
+			continue
+		}
+		var chains union
+		var total int64
+		for _, w := range way.words {
+			c, count, err := s.chain(way.by, w)
 			if err != nil {
 				return nil, false, err
 			}
-			if apic.ID(last) > s.r.After {
-				keys = append(keys, &chain{search: s, kind: way.by, key: w, last: apic.ID(last)})
+			if c != nil {
+				chains = append(chains, c)
+				total += count
 			}
 		}
-		if len(keys) == 0 {
+		if len(chains) == 0 {
 			return nil, true, nil
 		}
-		ways.of = append(ways.of, keys)
+		if cur == nil || total < fewest {
+			cur, fewest = chains, total
+		}
 	}
-	switch len(ways.of) {
-	case 0:
-		return nil, false, nil
-	case 1:
-		return ways.of[0], false, nil
+	return cur, false, nil
+}
+
+// chain returns the way along the entries of a class, tenant or node and how
+// many the log has had, nil when there is none in the range.
+func (s *search) chain(kind string, word int64) (c *chain, count int64, err error) {
+	var last int64
+	_, err = s.conn.row(func(st *stmt) { last, count = st.ColumnInt64(0), st.ColumnInt64(1) },
+		"SELECT last, count FROM places WHERE kind = ? AND word = ?", kind, word)
+	if err != nil || apic.ID(last) <= s.r.After {
+		return nil, 0, err
 	}
-	return ways, false, nil
+	return &chain{search: s, kind: kind, key: word, last: apic.ID(last)}, count, nil
 }
 
 // common returns the places of a kind that the DNs asked for are in, nil when
@@ -449,34 +472,68 @@ const (
 	sqlBelow  = "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.dn > ? AND o.dn < ?"
 )
 
-// objects returns the objects asked for by DN. few is false when they are too
-// many to follow each.
-func (s *search) objects() (list []*chain, few bool, err error) {
-	known := make(map[int64]bool)
-	add := func(st *stmt) error {
-		if number, last := st.ColumnInt64(0), st.ColumnInt64(1); !known[number] && apic.ID(last) > s.r.After {
-			known[number] = true
-			list = append(list, &chain{search: s, kind: byObject, key: number, last: apic.ID(last)})
+// objects returns the ways along the objects asked for by DN. few is false
+// when they are too many to follow each.
+func (s *search) objects() (chains union, few bool, err error) {
+	l := objectList{search: s, known: make(map[int64]bool)}
+	for _, dn := range slices.Concat(s.r.DNs, s.r.Below) {
+		l.add(sqlObject, string(dn))
+	}
+	for _, dn := range s.r.Below { // "0" follows "/"
+		l.add(sqlBelow, string(dn)+"/", string(dn)+"0")
+	}
+	return l.result()
+}
+
+var sqlObjectsOf = map[string]string{
+	byTenant: "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.tenant = ? AND o.class = ?",
+	byNode:   "SELECT o.object, h.last FROM objects o JOIN heads h ON h.object = o.object WHERE o.node = ? AND o.class = ?",
+}
+
+// objectsOf returns the ways along the objects of some classes in some tenants
+// or nodes.
+func (s *search) objectsOf(by string, places, classes []int64) (chains union, few bool, err error) {
+	if len(places)*len(classes) > maxChains {
+		return nil, false, nil
+	}
+	l := objectList{search: s, known: make(map[int64]bool)}
+	for _, p := range places {
+		for _, c := range append(classes, 0) {
+			l.add(sqlObjectsOf[by], p, c)
 		}
-		if len(list) > maxChains {
+	}
+	return l.result()
+}
+
+// An objectList collects objects until they are too many or there is an error.
+type objectList struct {
+	search *search
+	known  map[int64]bool
+	chains union
+	err    error
+}
+
+func (l *objectList) add(query string, args ...any) {
+	if l.err != nil {
+		return
+	}
+	l.err = l.search.conn.each(func(st *stmt) error {
+		if number, last := st.ColumnInt64(0), st.ColumnInt64(1); !l.known[number] && apic.ID(last) > l.search.r.After {
+			l.known[number] = true
+			l.chains = append(l.chains, &chain{search: l.search, kind: byObject, key: number, last: apic.ID(last)})
+		}
+		if len(l.chains) > maxChains {
 			return errMany
 		}
 		return nil
-	}
-	for _, dn := range slices.Concat(s.r.DNs, s.r.Below) {
-		if err == nil {
-			err = s.conn.each(add, sqlObject, string(dn))
-		}
-	}
-	for _, dn := range s.r.Below {
-		if err == nil { // "0" follows "/"
-			err = s.conn.each(add, sqlBelow, string(dn)+"/", string(dn)+"0")
-		}
-	}
-	if errors.Is(err, errMany) {
+	}, query, args...)
+}
+
+func (l *objectList) result() (chains union, few bool, err error) {
+	if errors.Is(l.err, errMany) {
 		return nil, false, nil
 	}
-	return list, true, err
+	return l.chains, true, l.err
 }
 
 var errMany = errors.New("too many")
@@ -495,12 +552,12 @@ func (l *Log) Count(ctx context.Context, c apic.Class, after, until apic.ID) (n 
 		if err != nil || class == 0 {
 			return err
 		}
-		first, err := conn.number(sqlFirstOf, class, int64(after), int64(until))
-		if err != nil || first == 0 {
+		from, err := nth(conn, class, int64(after))
+		if err != nil {
 			return err
 		}
-		last, err := conn.number(sqlLastOf, class, int64(after), int64(until))
-		n = last - first + 1
+		to, err := nth(conn, class, int64(until))
+		n = max(to-from, 0)
 		return err
 	})
 	if err != nil {
@@ -509,11 +566,22 @@ func (l *Log) Count(ctx context.Context, c apic.Class, after, until apic.ID) (n 
 	return n, nil
 }
 
-const (
-	sqlFirstOf = "SELECT nth FROM entries INDEXED BY entries_class WHERE class = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1"
-	sqlLastOf  = "SELECT nth FROM entries INDEXED BY entries_class WHERE class = ? AND id > ? AND id <= ? ORDER BY id DESC LIMIT 1"
-	sqlFromID  = "SELECT id, time FROM entries WHERE id >= ? ORDER BY id LIMIT 1"
-)
+// nth returns how many entries of a class the log has had up to a place.
+func nth(c *conn, class, at int64) (n int64, err error) {
+	var id int64
+	take := func(s *stmt) { id, n = s.ColumnInt64(0), s.ColumnInt64(1) }
+	found, err := c.row(take, sqlMark, byClass, class, at)
+	if err == nil && !found {
+		_, err = c.row(take, "SELECT last, count FROM places WHERE kind = ? AND word = ?", byClass, class)
+	}
+	for err == nil && id > at {
+		n--
+		id, err = c.number(sqlPrev[byClass], id)
+	}
+	return n, err
+}
+
+const sqlFromID = "SELECT id, time FROM entries WHERE id >= ? ORDER BY id LIMIT 1"
 
 // IDAt implements [apic.Journal]. There is no index by time, as ids grow with
 // it: the place is found by halving. Where the clock was set back, the answer

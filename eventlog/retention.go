@@ -91,6 +91,9 @@ func (l *Log) step(ctx context.Context, upTo apic.ID) error {
 			return err
 		}
 		removed = w.Changes()
+		if err := w.run("DELETE FROM marks WHERE id <= ?", int64(upTo)); err != nil {
+			return err
+		}
 		return w.run("UPDATE log SET floor = ?", int64(upTo))
 	})
 	if err != nil {
@@ -106,11 +109,11 @@ func (l *Log) step(ctx context.Context, upTo apic.ID) error {
 }
 
 const (
-	sqlHeld = `SELECT e.id, e.time, e.status, e.origin, e.fabric, e.object, e.shape, e.whole, e.json, e.class, h.last
+	sqlHeld = `SELECT e.id, e.time, e.status, e.origin, e.class, e.object, e.shape, e.whole, e.json, h.last
 FROM entries e JOIN heads h ON h.object = e.object
 WHERE e.id > ? AND e.id <= ? AND (h.state = e.id OR h.state = 1 AND h.last = e.id)`
 	sqlEnded = `SELECT DISTINCT o.dn, w.text FROM entries e JOIN heads h ON h.object = e.object
-JOIN objects o ON o.dn = json_extract(e.json, '$.dn') AND o.fabric = e.fabric JOIN words w ON w.word = e.fabric
+JOIN words w ON w.text = json_extract(e.json, '$.fabric') JOIN objects o ON o.dn = json_extract(e.json, '$.dn') AND o.fabric = w.word
 WHERE e.id > ? AND e.id <= ? AND h.state IS NULL AND h.last <= ?`
 )
 
@@ -130,7 +133,7 @@ func (l *Log) rescue(w *writer, upTo apic.ID) error {
 			return err
 		}
 		list = append(list, held{
-			object: st.ColumnInt64(5), class: st.ColumnInt64(9), last: st.ColumnInt64(10),
+			object: st.ColumnInt64(5), class: st.ColumnInt64(4), last: st.ColumnInt64(9),
 			key: apic.ObjectKey{Fabric: e.Event.Fabric, DN: e.Event.DN}, attrs: e.Event.Object,
 		})
 		return nil

@@ -60,6 +60,8 @@ var needs = map[string]Role{
 
 	"GET /webhooks":                 Reader,
 	"POST /webhooks":                Operator,
+	"GET /webhooks/presets":         Reader,
+	"POST /webhooks/preview":        Operator, // it runs a template
 	"GET /webhooks/{id}":            Reader,
 	"PATCH /webhooks/{id}":          Operator,
 	"DELETE /webhooks/{id}":         Operator,

@@ -6,8 +6,8 @@
 //
 // # Promises
 //
-//   - A reader is a place on the timeline and nothing else. Streams, long polls
-//     and pages of history read from the hub at the reader's own pace; a slow one
+//   - A reader is a place on the timeline and nothing else. Streams (package
+//     fanout), long polls and pages of history read from the hub at the reader's own pace; a slow one
 //     holds up nobody and is never skipped.
 //
 //   - No hole is silent: what the log has lost is told as a gap on a stream, and
@@ -31,7 +31,8 @@
 // Streams and long polls end when the context of their request does. Cancel the
 // server's BaseContext with a cause ([ErrStopping]) and they end in good order,
 // spread over two seconds, so that clients do not come back all at once; call
-// Shutdown after it. A context that is cancelled without a cause is a client
+// Shutdown after it, and wait for [Handler.Run], whose streams Shutdown does not
+// know. A context that is cancelled without a cause is a client
 // that has hung up.
 //
 // The server must not have a WriteTimeout: it would cut streams. A

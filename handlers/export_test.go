@@ -19,7 +19,7 @@ type Route struct {
 // RoutesOf lists the routes of a handler that New made.
 func RoutesOf(h http.Handler) []Route {
 	var list []Route
-	_ = chi.Walk(h.(*server).routes, func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	_ = chi.Walk(h.(Handler).routes, func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		need, ok := needs[method+" "+pattern]
 		list = append(list, Route{method, pattern, need, ok})
 		return nil

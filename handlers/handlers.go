@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/fanout"
 	"github.com/acitap/acitap/webhook"
 )
 
@@ -44,8 +46,7 @@ type Hub interface {
 type Timeline interface {
 	Bounds() apic.Bounds
 	IDAt(ctx context.Context, t time.Time) (apic.ID, error)
-	After(ctx context.Context, after apic.ID, n *apic.Narrow, limit int) (entries []*apic.Entry, at apic.ID, err error)
-	Grown(after apic.ID) <-chan struct{}
+	fanout.Timeline
 	Read(ctx context.Context, r apic.Range) iter.Seq2[*apic.Entry, error]
 	Entry(ctx context.Context, id apic.ID) (*apic.Entry, error)
 }
@@ -91,10 +92,26 @@ type server struct {
 	routes  *chi.Mux
 	ids     requestIDs
 	current status
+	fanout  *fanout.Fanout
+}
+
+// A Handler answers all routes.
+type Handler struct{ *server }
+
+// Run carries the streams of HTTP/1.1 connections that the server's ConnContext
+// has seen, without a goroutine for each. ctx is the server's BaseContext. When
+// it ends, Run ends its streams, spread over two seconds if the cause is
+// [ErrStopping], and returns when they are closed: the server's Shutdown does
+// not know them. Without Run, the requests' own goroutines carry all streams.
+func (h Handler) Run(ctx context.Context) { h.fanout.Run(ctx) }
+
+// ConnContext is for the field of that name of the server.
+func (h Handler) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return h.fanout.ConnContext(ctx, c)
 }
 
 // New returns the handler of all routes. It starts nothing.
-func New(o Options) http.Handler {
+func New(o Options) Handler {
 	s := &server{
 		hub:     o.Hub,
 		log:     o.Log,
@@ -118,8 +135,11 @@ func New(o Options) http.Handler {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.fanout = fanout.New(fanout.Options{
+		Timeline: s.hub, Status: s.status, Delivered: s.metrics.delivered.WithLabelValues(viaStream), Dropped: s.metrics.dropped, Spread: spreadOf,
+	})
 	s.routes = s.router(o.Webhooks)
-	return s
+	return Handler{s}
 }
 
 func (s *server) router(hooks *webhook.Service) *chi.Mux {

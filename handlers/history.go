@@ -311,6 +311,9 @@ type parts struct {
 
 const partSize = 64 << 10
 
+// batch is how many entries a long poll looks at at once.
+const batch = 256
+
 func newParts(w *response) *parts {
 	return &parts{w: w, c: http.NewResponseController(w)}
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -43,6 +44,7 @@ type metrics struct {
 	duration  *prometheus.HistogramVec
 	refusals  *prometheus.CounterVec
 	delivered *prometheus.CounterVec
+	dropped   prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
@@ -57,6 +59,8 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 		delivered: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "acitap", Name: "events_delivered_total",
 			Help: "Entries of the timeline written to a stream, handed out by a queue, or answered by /wait."}, []string{"via"}),
 	}
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "acitap", Name: "streams_dropped_total",
+		Help: "Streams cut off because their reader took nothing for 30 s while there was something to write."})
 	for _, reason := range refusedReasons {
 		m.refusals.WithLabelValues(reason)
 	}
@@ -67,8 +71,9 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 		gauge := func(name, help string, f func() float64) prometheus.Collector {
 			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "acitap", Name: name, Help: help}, f)
 		}
-		registerer.MustRegister(m.requests, m.duration, m.refusals, m.delivered, newHubCollector(s.hub),
+		registerer.MustRegister(m.requests, m.duration, m.refusals, m.delivered, m.dropped, newHubCollector(s.hub),
 			gauge("streams_open", "Streams that are open.", func() float64 { _, n := s.limits.open(); return float64(n) }),
+			gauge("streams_catching_up", "Streams behind the newest entry: they read what is older, or are slow to take it.", func() float64 { return float64(s.fanout.CatchingUp()) }),
 			gauge("http_requests_in_flight", "Requests under way, streams and probes left out.", func() float64 { n, _ := s.limits.open(); return float64(n) }),
 			gauge("page_sessions", "Browsers that are signed in.", func() float64 { return float64(s.signed.count()) }))
 	}
@@ -76,11 +81,8 @@ func newMetrics(registerer prometheus.Registerer, s *server) *metrics {
 }
 
 // answered counts a request that has come to its end.
-func (m *metrics) answered(w *response, r *http.Request, begun time.Time) {
-	route, method, code := w.route, r.Method, "none" // hung up before there was an answer
-	if route == "" {
-		route = "none"
-	}
+func (m *metrics) answered(w *response, r *http.Request) {
+	method, code := r.Method, "none" // hung up before there was an answer
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodPut:
 	default:
@@ -88,10 +90,17 @@ func (m *metrics) answered(w *response, r *http.Request, begun time.Time) {
 	}
 	if w.status != 0 {
 		code = strconv.Itoa(w.status/100) + "xx"
-		m.duration.WithLabelValues(route).Observe(w.began.Sub(begun).Seconds())
+		m.began(w)
 	}
-	m.requests.WithLabelValues(route, method, code).Inc()
+	m.requests.WithLabelValues(routeOf(w), method, code).Inc()
 }
+
+// began counts the time to the beginning of an answer.
+func (m *metrics) began(w *response) {
+	m.duration.WithLabelValues(routeOf(w)).Observe(w.began.Sub(w.begun).Seconds())
+}
+
+func routeOf(w *response) string { return cmp.Or(w.route, "none") }
 
 // A hubCollector asks the hub when somebody scrapes.
 type hubCollector struct {

@@ -18,7 +18,7 @@ import (
 // WebhookRoutes returns the routes of webhooks alone, for the tests of the
 // documents.
 func WebhookRoutes(hub Hub, service *webhook.Service) http.Handler {
-	s := New(Options{Hub: hub}).(*server)
+	s := New(Options{Hub: hub}).server
 	s.routes = chi.NewRouter()
 	webhookRoutes(func(methods, pattern string, h handler) {
 		for m := range strings.FieldsSeq(methods) {
@@ -80,7 +80,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 		}
 		return nil
 	}
-	s := New(Options{}).(*server)
+	s := New(Options{}).server
 	webhooks := WebhookRoutes(nil, new(webhook.Service)).(*server)
 	for _, mux := range []*chi.Mux{s.routes, webhooks.routes} {
 		if err := chi.Walk(mux, walk); err != nil {

@@ -382,7 +382,7 @@ func webhookTour(r *rig, open, async *spec) {
 		status int
 		call   string
 	}{
-		{200, "GET /webhooks"}, {200, "GET " + one}, {404, "GET /webhooks/nope"}, {400, "GET /webhooks?x=1"},
+		{200, "GET /webhooks"}, {200, "GET /webhooks/presets"}, {200, "GET " + one}, {404, "GET /webhooks/nope"}, {400, "GET /webhooks?x=1"},
 		{200, "POST " + one + "/test"}, {200, "POST " + one + "/test?dryRun=true"}, {200, fmt.Sprintf("POST %s/redeliver?event=%d", one, newest)}, {400, "POST " + one + "/redeliver"},
 		{410, "POST " + one + "/redeliver?event=5"}, {200, "POST " + one + "/rotate"}, {200, "GET " + one + "/deliveries"}, {200, "GET " + one + "/deliveries?limit=1"},
 		{200, "POST " + one + "/rewind?since=latest"},
@@ -390,6 +390,11 @@ func webhookTour(r *rig, open, async *spec) {
 		do(s.status, s.call)
 	}
 	do(400, "POST /webhooks", `{"nope":1}`)
+	do(200, fmt.Sprintf("POST /webhooks/preview?event=%d", newest), `{"format":"slack"}`)
+	do(200, "POST /webhooks/preview?webhook="+made.ID, `{"batch":5}`)
+	do(400, "POST /webhooks/preview", `{"nope":1}`)
+	do(404, "POST /webhooks/preview?webhook=nope", `{}`)
+	do(410, "POST /webhooks/preview?event=5", `{}`)
 	do(200, "PATCH "+one, `{"headers":{"Authorization":null,"X-Team":"noc"},"batch":null,"class":["fvTenant","fvBD"],"filter":"tenant != \"x\""}`)
 	do(204, "DELETE "+one)
 	do(404, "DELETE "+one)

@@ -33,13 +33,21 @@ func (s *server) pageRoutes(on func(methods, pattern string, h handler)) {
 	})
 }
 
+// roleOf is the role to show: of a token only.
+func roleOf(who identity) string {
+	if who.name == "" {
+		return ""
+	}
+	return string(who.role)
+}
+
 func noFile(name string) error {
 	return refuse(http.StatusNotFound, "the page has no file %.80q; reload it if it is of another version", name)
 }
 
 // page is GET /. What its query holds is for its scripts.
 func (s *server) page(w *response, r *http.Request) error {
-	v := web.View{Version: s.version, Now: apic.Now(), Caller: w.who.name, ReadOnly: w.who.role != Operator}
+	v := web.View{Version: s.version, Now: apic.Now(), Caller: w.who.name, Role: roleOf(w.who), ReadOnly: w.who.role != Operator}
 	for _, f := range s.hub.Sessions() {
 		v.Fabrics = append(v.Fabrics, web.NewFabric(&f))
 	}

@@ -8,11 +8,15 @@ import (
 func TestPage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		r.do("GET /").want(200, "<html", "connected")
+		a := r.do("GET /").want(200, "<html", "connected", `href="/docs"`)
+		if strings.Contains(a.body, "/signout") {
+			t.Error("without tokens the page offers to sign out")
+		}
+		r.do("GET /docs").want(200, `href="/?view=webhooks"`)
 		r.subscribe("fvTenant")
 		r.create("fvTenant", "uni/tn-x", "descr", "<script>alert(1)</script>")
 		r.settle()
-		a := r.do("GET /?view=events&filter=x").want(200, "uni/", "tn-common", "fvTenant", "&lt;script&gt;")
+		a = r.do("GET /?view=events&filter=x").want(200, "uni/", "tn-common", "fvTenant", "&lt;script&gt;")
 		if strings.Contains(a.body, "<script>alert") {
 			t.Error("the page holds a stranger's script")
 		}

@@ -247,6 +247,29 @@ func (p *params) id(name string) (id apic.ID, given bool) {
 	return id, true
 }
 
+// ids returns a comma list of ids of events, at most most of them.
+func (p *params) ids(name string, most int) []apic.ID {
+	v, ok := p.text(name)
+	if !ok {
+		return nil
+	}
+	parts := strings.Split(v, ",")
+	if len(parts) > most {
+		p.refuse(name, "names %d events; it may name %d", len(parts), most)
+		return nil
+	}
+	list := make([]apic.ID, 0, len(parts))
+	for _, part := range parts {
+		id, err := apic.ParseID(strings.TrimSpace(part))
+		if err != nil || id == 0 {
+			p.refuse(name, "%.40q is the id of no event", part)
+			return nil
+		}
+		list = append(list, id)
+	}
+	return list
+}
+
 func (p *params) duration(name string, high, otherwise time.Duration) time.Duration {
 	v, ok := p.text(name)
 	if !ok {

@@ -23,9 +23,11 @@ type response struct {
 	slot   *slot  // among the caller's requests in flight; nil when not counted
 	who    identity
 	route  string    // the pattern that it matched, "" for none
+	begun  time.Time // when the request came
 	status int       // 0 until the header is written
 	began  time.Time // when it was
 	bytes  int64
+	handed bool // to somebody who answers, counts and logs it
 }
 
 func (w *response) WriteHeader(status int) {
@@ -52,7 +54,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // ServeHTTP is what stands around every route.
 func (s *server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &response{ResponseWriter: rw, id: s.ids.next()}
+	w := &response{ResponseWriter: rw, id: s.ids.next(), begun: time.Now()}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -61,13 +63,15 @@ func (s *server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store") // what is cached says so itself
 
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	begun := time.Now()
 	defer func() {
-		s.metrics.answered(w, r, begun)
+		if w.handed {
+			return
+		}
+		s.metrics.answered(w, r)
 		if s.log.Enabled(r.Context(), slog.LevelDebug) {
 			// The path only: a query can hold what its caller would not want in a log.
 			s.log.DebugContext(r.Context(), "request", "request", w.id, "method", r.Method, "path", shownPath(r.URL),
-				"status", w.status, "bytes", w.bytes, "took", time.Since(begun), "caller", w.who.of(r))
+				"status", w.status, "bytes", w.bytes, "took", time.Since(w.begun), "caller", w.who.of(r))
 		}
 	}()
 	defer s.recover(w, r)
@@ -172,10 +176,17 @@ func stopping(ctx context.Context) bool {
 // spread is over how long streams and long polls end when the service stops.
 const spread = 2 * time.Second
 
+// spreadOf returns over how long streams and long polls end once a context has.
+func spreadOf(ctx context.Context) time.Duration {
+	if stopping(ctx) {
+		return spread
+	}
+	return 0
+}
+
 // linger waits for a moment within spread, if the service stops.
 func linger(ctx context.Context) {
-	if !stopping(ctx) {
-		return
+	if d := spreadOf(ctx); d > 0 {
+		time.Sleep(mathrand.N(d))
 	}
-	time.Sleep(mathrand.N(spread))
 }

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,25 @@ type rig struct {
 	server  *http.Server
 }
 
+// A carrier is what carries a rig's streams.
+type carrier int
+
+const (
+	shards     carrier = iota // connections that were taken over
+	goroutines                // those of the requests
+)
+
+func (c carrier) String() string { return [...]string{"shards", "goroutines"}[c] }
+
+// carriers runs a test over either.
+func carriers(t *testing.T, f func(t *testing.T, over with)) {
+	for _, c := range []carrier{shards, goroutines} {
+		t.Run(c.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T) { f(t, func(s *settings) { s.carrier = c }) })
+		})
+	}
+}
+
 // with changes what a rig is made of.
 type with func(*settings)
 
@@ -47,6 +67,8 @@ type settings struct {
 	handlers handlers.Options
 	wrap     func(*apic.Hub) handlers.Hub
 	down     bool // no APIC answers
+	carrier  carrier
+	logTo    *slog.Logger // of the handlers; nil: testLog
 	prefill  func(*eventlog.MemoryLog)
 }
 
@@ -102,7 +124,7 @@ func newRig(t *testing.T, options ...with) *rig {
 		t.Fatal(err)
 	}
 	base, stop := context.WithCancelCause(context.Background())
-	set.handlers.Hub, set.handlers.Log = set.wrap(r.hub), testLog()
+	set.handlers.Hub, set.handlers.Log = set.wrap(r.hub), cmp.Or(set.logTo, testLog())
 	if set.handlers.Listen == "" {
 		set.handlers.Listen = "acitap:80"
 	}
@@ -113,6 +135,14 @@ func newRig(t *testing.T, options ...with) *rig {
 		handler.ServeHTTP(w, req)
 	})
 	r.server = &http.Server{Handler: oneCaller, BaseContext: func(net.Listener) context.Context { return base }}
+	carrying := make(chan struct{})
+	if set.carrier == shards {
+		r.server.ConnContext = handler.ConnContext
+		go func() { defer close(carrying); handler.Run(base) }()
+		synctest.Wait()
+	} else {
+		close(carrying)
+	}
 	go r.server.Serve(front)
 	r.stop = stop
 	t.Cleanup(func() {
@@ -120,6 +150,7 @@ func newRig(t *testing.T, options ...with) *rig {
 		if err := r.server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
+		<-carrying
 	})
 	transport := &http.Transport{DialContext: r.network.DialContext}
 	r.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

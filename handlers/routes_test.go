@@ -33,7 +33,7 @@ func TestRoutes(t *testing.T) {
 			{"GET /livez", 200, `"version":"v1.2.3"`},
 			{"GET /readyz", 200, `"ready"`},
 			{"GET /healthz", 200, `"ready"`},
-			{"GET /session", 200, `"fabrics":[{"name":"default","state":"connected","controller":"apic1","user":"admin","apicVersion":"6.0(2h)"`},
+			{"GET /session", 200, `"fabrics":[{"name":"default","state":"connected","controller":"apic1","controllers":["apic1"],"user":"admin","apicVersion":"6.0(2h)"`},
 			{"GET /subscriptions", 200, `{"subscriptions":[`},
 			{"GET /subscriptions/fvTenant", 200, `{"subscriptions":[`},
 			{"GET /subscriptions/tenant", 200, `"class":"fvTenant"`},
@@ -137,7 +137,7 @@ func TestRefusals(t *testing.T) {
 			{"GET /events?since=5", 410, `"oldest":`, nil},
 			{"GET /events?since=" + above, 410, `"reason":"unknown-id"`, nil},
 			{"GET /events?until=5", 410, `"oldest":`, nil},
-			{"GET /events/5", 410, "id 5 is not of this log", nil},
+			{"GET /events/5", 410, "id 5 is of another log", nil},
 			{"GET /events/" + above, 404, "no event has the id", nil},
 			{"GET /events/99999999999999999999", 400, "", nil},
 
@@ -376,8 +376,8 @@ func TestCrossSite(t *testing.T) {
 
 // Of one caller 60 requests may be in flight; streams and probes do not count.
 func TestInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.handlers.MaxStreams = 3 })
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over, func(s *settings) { s.handlers.MaxStreams = 3 })
 		r.subscribe("fvBD")
 		r.do("GET /events/fvBD/next?max=1000")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -385,8 +385,8 @@ func TestInFlight(t *testing.T) {
 		for range 3 {
 			r.stream("/events/stream")
 		}
-		over := r.do("GET /events/stream").want(429, "ACITAP_MAX_STREAMS")
-		if over.header.Get("Retry-After") == "" {
+		tooMany := r.do("GET /events/stream").want(429, "ACITAP_MAX_STREAMS")
+		if tooMany.header.Get("Retry-After") == "" {
 			t.Error("got no Retry-After")
 		}
 		ended := make(chan int, 60)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -14,12 +15,17 @@ type sessionView struct {
 	Name            string            `json:"name"`
 	State           apic.SessionState `json:"state"`
 	Controller      string            `json:"controller"`
+	Controllers     []string          `json:"controllers"`
 	User            string            `json:"user"`
 	APICVersion     string            `json:"apicVersion"`
 	ConnectedSince  *time.Time        `json:"connectedSince"`
 	LastFrameAt     *time.Time        `json:"lastFrameAt"`
 	LastProofOfLife *time.Time        `json:"lastProofOfLife"`
 	TokenExpiresAt  *time.Time        `json:"tokenExpiresAt"`
+	TokenRenewsAt   *time.Time        `json:"tokenRenewsAt"`
+	EndsAt          *time.Time        `json:"endsAt"`
+	TokenRenewals   int64             `json:"tokenRenewals"`
+	Refreshes       int64             `json:"refreshes"`
 	Reconnects      int64             `json:"reconnects"`
 	Resyncs         int64             `json:"resyncs"`
 	Gaps            int64             `json:"gaps"`
@@ -39,6 +45,8 @@ func (s *server) sessions(kind string) sessionList {
 			Name: f.Name, State: f.State, Controller: f.Controller, User: f.User, APICVersion: f.Version,
 			ConnectedSince: known(f.ConnectedSince), LastFrameAt: known(f.LastFrameAt),
 			LastProofOfLife: known(f.LastProof), TokenExpiresAt: known(f.TokenExpiresAt),
+			Controllers: f.Controllers, TokenRenewsAt: known(f.TokenRenewsAt), EndsAt: known(f.EndsAt),
+			TokenRenewals: f.TokenRenewals, Refreshes: f.Refreshes,
 			Reconnects: f.Reconnects, Resyncs: f.Resyncs, Gaps: f.Gaps,
 			LastError: f.LastError, NextTry: known(f.NextTry),
 		})
@@ -73,13 +81,22 @@ func (s *server) status() (body []byte, version uint64, changed <-chan struct{})
 	c.body = marshal(list)
 	for i := range list.Fabrics {
 		f := &list.Fabrics[i]
-		f.LastFrameAt, f.LastProofOfLife, f.TokenExpiresAt = nil, nil, nil
+		f.LastFrameAt, f.LastProofOfLife, f.TokenExpiresAt, f.TokenRenewsAt = nil, nil, nil, nil
+		f.TokenRenewals, f.Refreshes = 0, 0
 	}
 	if told := string(marshal(list)); told != c.told {
 		c.told = told
 		c.version++
 	}
 	return c.body, c.version, c.changed
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil { // structs of text and times
+		panic(err)
+	}
+	return b
 }
 
 // noParams refuses the parameters of a call that has none.

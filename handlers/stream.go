@@ -1,30 +1,16 @@
 package handlers
 
 import (
-	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/acitap/acitap/apic"
+	"github.com/acitap/acitap/fanout"
 	"github.com/acitap/acitap/selector"
 )
-
-// heartbeat is the silence after which a stream says that it lives. The
-// contract has 15 s; the rest is for timers and networks.
-const heartbeat = 12 * time.Second
-
-// A stream is one reader of the timeline.
-type stream struct {
-	hub    Hub
-	server *server
-	sel    *selector.Selector
-	narrow apic.Narrow
-	at     apic.ID // all up to it was written or is not for this reader
-	wire   wire
-	placed time.Time // when the reader was last told at, other than by an event
-}
 
 // stream is GET /events/stream and GET /events/{class}/stream.
 func (s *server) stream(w *response, r *http.Request) error {
@@ -51,39 +37,71 @@ func (s *server) stream(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer leave()
+	leaves := true // here, and not when the connection ends that was handed over
+	defer func() {
+		if leaves {
+			leave()
+		}
+	}()
 	w.slot.release()
 
-	st := &stream{hub: s.hub, server: s, sel: sel, narrow: sel.Narrow()}
+	rd := fanout.Reader{Selector: sel, Include: include, Form: fanout.SSE}
+	if form == "ndjson" {
+		rd.Form = fanout.Lines
+	}
 	if resumes {
 		since = selector.After(last)
 	}
-	st.at, err = since.Resolve(r.Context(), apic.Now(), s.hub)
-	resumable := err == nil
+	rd.At, err = since.Resolve(r.Context(), apic.Now(), s.hub)
+	rd.Resumable = err == nil
 	if gone, ok := errors.AsType[*apic.GoneError](err); ok {
-		st.at = gone.Asked // told as a gap, by the first read
+		rd.At = gone.Asked // told as a gap, by the first read
 	} else if err != nil {
 		return err
 	}
-	o := out{w: w, c: http.NewResponseController(w), include: include, delivered: s.metrics.delivered.WithLabelValues(viaStream)}
-	if form == "ndjson" {
-		st.wire = &lines{o}
-	} else {
-		st.wire = &sse{out: o}
-	}
 	h := w.Header()
-	h.Set("Content-Type", st.wire.contentType())
+	h.Set("Content-Type", rd.Form.ContentType())
 	h.Set("X-Accel-Buffering", "no") // nginx would hold back what is small
 	h.Add("Vary", "Accept")
-	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if err := st.run(r.Context(), resumable); err != nil && r.Context().Err() == nil {
-		s.log.DebugContext(r.Context(), "stream ended", "request", w.id, "id", st.at, "err", err)
+	_, rd.Version, _ = s.status() // first, so that no change is missed
+	rd.Status = marshal(s.sessions("status"))
+	if s.fanout.Takes(r) {
+		leaves = false
+		ended := s.ending(w, r)
+		if s.fanout.Take(w, r, rd, w.who.life, func(sent int64) { leave(); ended(sent) }) {
+			w.handed = true
+			w.status, w.began = http.StatusOK, time.Now()
+			s.metrics.began(w)
+			return nil
+		}
+		leaves = true
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := s.fanout.Serve(r.Context(), w, rd); err != nil && r.Context().Err() == nil {
+		s.log.DebugContext(r.Context(), "stream ended", "request", w.id, "err", err)
 		panic(http.ErrAbortHandler) // the reader is to see a broken stream, and come back
 	}
 	return nil
+}
+
+// ending returns what counts and logs a request that ends when its stream does,
+// which is long after its handler.
+func (s *server) ending(w *response, r *http.Request) func(sent int64) {
+	requests := s.metrics.requests.WithLabelValues(w.route, r.Method, "2xx")
+	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+		return func(int64) { requests.Inc() }
+	}
+	// Nothing here holds the request, which would be kept as long as the stream.
+	id, method, path, who, begun := w.id, r.Method, strings.Clone(r.URL.Path), w.who.of(r), w.begun
+	return func(sent int64) {
+		requests.Inc()
+		s.log.Debug("request", "request", id, "method", method, "path", path,
+			"status", http.StatusOK, "bytes", sent, "took", time.Since(begun), "caller", who)
+	}
 }
 
 // lastEventID reads where a reader comes back to. The header is the browser's
@@ -108,114 +126,4 @@ func (p *params) lastEventID(r *http.Request) (apic.ID, bool) {
 		return 0, false
 	}
 	return id, true
-}
-
-// run writes the stream until its reader or the service ends it.
-func (st *stream) run(ctx context.Context, resumable bool) error {
-	_, told, changed := st.server.status()
-	st.wire.begin(marshal(st.server.sessions("status")), st.at, resumable)
-	st.placed = time.Now()
-	if err := st.wire.flush(); err != nil {
-		return err
-	}
-	beat := time.NewTimer(heartbeat)
-	defer beat.Stop()
-	for {
-		wrote, err := st.catchUp(ctx)
-		if err != nil {
-			return err
-		}
-		if wrote {
-			beat.Reset(heartbeat)
-		}
-		select {
-		case <-st.hub.Grown(st.at):
-		case <-changed:
-			var body []byte
-			before := told
-			if body, told, changed = st.server.status(); told == before {
-				continue
-			}
-			st.wire.status(body)
-			if err := st.wire.flush(); err != nil {
-				return err
-			}
-			beat.Reset(heartbeat)
-		case <-beat.C:
-			st.beat()
-			if err := st.wire.flush(); err != nil {
-				return err
-			}
-			beat.Reset(heartbeat)
-		case <-ctx.Done():
-			linger(ctx)
-			return nil
-		}
-	}
-}
-
-// placeEvery is how often a stream whose events are all for others tells its
-// place: a reader that comes back after hours would else ask for one that
-// retention has taken, and be told of a loss that never was.
-const placeEvery = time.Minute
-
-func (st *stream) beat() {
-	st.wire.beat()
-	if time.Since(st.placed) >= placeEvery {
-		st.placed = time.Now()
-		body, _, _ := st.server.status()
-		st.wire.place(st.at, body)
-	}
-}
-
-// catchUp writes what there is behind the stream's place, until there is no
-// more. It gathers what a part holds into one write.
-func (st *stream) catchUp(ctx context.Context) (wrote bool, err error) {
-	began := time.Now()
-	for {
-		entries, at, err := st.hub.After(ctx, st.at, &st.narrow, batch)
-		if gone, ok := errors.AsType[*apic.GoneError](err); ok {
-			st.at = gone.Oldest - 1
-			st.wire.lost(newLostGap(gone), st.at)
-			wrote = true
-			continue
-		}
-		if err != nil {
-			if ctx.Err() != nil { // run ends it, in good order
-				return wrote, nil
-			}
-			return wrote, err
-		}
-		for _, e := range entries {
-			if !st.sel.Match(e) {
-				continue
-			}
-			st.wire.entry(e)
-			if st.wire.buffered() >= partSize {
-				if err := st.wire.flush(); err != nil {
-					return wrote, err
-				}
-				began, wrote = time.Now(), true
-			}
-		}
-		st.at = at
-		if len(entries) < batch {
-			wrote = wrote || st.wire.buffered() > 0
-			return wrote, st.wire.flush()
-		}
-		// A long way through the log with few events for this reader must not look
-		// like silence.
-		if time.Since(began) >= heartbeat {
-			st.beat()
-		}
-		if st.wire.buffered() > 0 {
-			if err := st.wire.flush(); err != nil {
-				return wrote, err
-			}
-			began, wrote = time.Now(), true
-		}
-		if ctx.Err() != nil {
-			return wrote, nil
-		}
-	}
 }

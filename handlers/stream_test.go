@@ -2,10 +2,12 @@ package handlers_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -15,13 +17,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/acitap/acitap/apicsim"
 	"github.com/acitap/acitap/handlers"
 )
 
 func TestStream(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		newest := strconv.FormatInt(int64(r.hub.Bounds().Newest), 10)
 		s := r.stream("/events/stream?include=object")
@@ -58,8 +62,8 @@ func TestStream(t *testing.T) {
 
 // Where a stream begins: the header over the URL's lastEventId over since.
 func TestStreamStart(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvTenant")
 		events := r.do("GET /events").events().Events
 		first, second, third := events[0], events[1], events[2]
@@ -89,8 +93,8 @@ func TestStreamStart(t *testing.T) {
 // What the log can no longer give is told, and the stream goes on from the
 // oldest there is; who comes back after that is not told again.
 func TestStreamGone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.hub.Ring = 2 })
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over, func(s *settings) { s.hub.Ring = 2 })
 		r.subscribe("fvTenant")
 		r.create("fvTenant", "uni/tn-x")
 		r.settle()
@@ -140,8 +144,8 @@ func TestStreamGone(t *testing.T) {
 // Gaps of the timeline reach every stream that they concern, whatever else it
 // selects, and the session's state is told as it changes.
 func TestStreamOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		concerned := r.stream("/events/stream?status=deleted&tenant=nobody")
 		other := r.stream("/events/fvTenant/stream")
@@ -189,8 +193,8 @@ func TestStreamOutage(t *testing.T) {
 // In silence a stream says that it lives at least every 15 s, and moves the
 // place of its reader past what was not for him.
 func TestHeartbeat(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		s := r.stream("/events/stream?tenant=nobody")
 		if m, err := s.read(); err != nil || m.kind != "status" {
@@ -218,6 +222,33 @@ func TestHeartbeat(t *testing.T) {
 			t.Errorf("the reader's place is %s, was %s, want one about %d", s.lastID, before, r.hub.Bounds().Newest)
 		}
 
+		// Those that share a selector came at different times.
+		var wg sync.WaitGroup
+		for range 8 {
+			time.Sleep(2500 * time.Millisecond)
+			s := r.stream("/events/fvTenant/stream")
+			last := time.Now()
+			wg.Go(func() {
+				for range 12 {
+					if _, err := s.read(); err != nil || time.Since(last) > 15*time.Second {
+						t.Errorf("silence of %v (%v)", time.Since(last), err)
+					}
+					last = time.Now()
+				}
+			})
+		}
+		wg.Wait()
+
+		// Who has had an event knows where he is.
+		all := r.stream("/events/stream")
+		r.create("fvBD", "uni/tn-common/BD-last")
+		all.next()
+		for range 20 {
+			if m, err := all.read(); err != nil || !m.comment {
+				t.Errorf("got %+v (%v) in silence, want a comment", m, err)
+			}
+		}
+
 		nd := r.stream("/events/fvTenant/stream", "Accept: application/x-ndjson")
 		if _, err := nd.lines.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -232,8 +263,8 @@ func TestHeartbeat(t *testing.T) {
 // A stream that ends with the service ends whole, within two seconds, not all
 // at the same moment; a client's own leaving frees its stream at once.
 func TestShutdownOfStreams(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		begun := time.Now()
 		var ends []time.Duration
@@ -261,8 +292,11 @@ func TestShutdownOfStreams(t *testing.T) {
 // A reader that takes nothing is cut off in the end, holds up nobody, and
 // comes back without loss.
 func TestSlowReader(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(s *settings) { s.hub.Ring = 128; s.handlers.MaxStreams = 2 })
+	carriers(t, func(t *testing.T, over with) {
+		registry := prometheus.NewRegistry()
+		r := newRig(t, over, func(s *settings) {
+			s.hub.Ring, s.handlers.MaxStreams, s.handlers.Registerer, s.handlers.Gatherer = 128, 2, registry, registry
+		})
 		r.subscribe("fvBD")
 		slow := r.stream("/events/stream?include=object")
 		quick := r.stream("/events/stream")
@@ -280,8 +314,10 @@ func TestSlowReader(t *testing.T) {
 				t.Fatalf("the quick reader got %s, want %s", got, want)
 			}
 		}
+		r.do("GET /metrics").want(200, "acitap_streams_catching_up 1", "acitap_streams_dropped_total 0")
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		r.do("GET /metrics").want(200, "acitap_streams_catching_up 0", "acitap_streams_dropped_total 1")
 		r.stream("/events/stream").close() // the slow one's place is free
 		r.settle()                         // and so is this one's
 		got := 0
@@ -308,8 +344,8 @@ func TestSlowReader(t *testing.T) {
 
 // The lines of NDJSON are those of SSE.
 func TestStreamLines(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvTenant")
 		s := r.stream("/events/Tenant/stream?since=earliest&format=ndjson")
 		if got := s.res.Header.Get("Content-Type"); got != "application/x-ndjson" {
@@ -332,8 +368,8 @@ func TestStreamLines(t *testing.T) {
 // A stream that cannot be read on from the log breaks off, so that its reader
 // comes back.
 func TestStreamBreaks(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
 		r.subscribe("fvBD")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -349,6 +385,110 @@ func TestStreamBreaks(t *testing.T) {
 		r.create("fvBD", "uni/tn-common/BD-x")
 		r.settle()
 		r.do("GET /session").want(200)
+	})
+}
+
+// A connection that was taken over answers as any other: header, counts, log, the
+// end of the request when the stream ends, and not before.
+func TestStreamTakenOver(t *testing.T) {
+	carriers(t, func(t *testing.T, over with) {
+		registry := prometheus.NewRegistry()
+		var set settings
+		over(&set)
+		var log bytes.Buffer
+		r := newRig(t, over, func(s *settings) {
+			s.handlers.Registerer, s.handlers.Gatherer = registry, registry
+			s.logTo = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
+		r.subscribe("fvTenant")
+		s := r.stream("/events/fvTenant/stream?since=earliest")
+		if s.res.Close != (set.carrier == shards) {
+			t.Errorf("got close %t from %v", s.res.Close, set.carrier)
+		}
+		for _, name := range []string{"X-Request-Id", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Date", "Vary", "Cross-Origin-Resource-Policy"} {
+			if s.res.Header.Get(name) == "" {
+				t.Errorf("got no %s", name)
+			}
+		}
+		if got := strings.Join(s.res.TransferEncoding, ","); got != "chunked" {
+			t.Errorf("got transfer encoding %q", got)
+		}
+		for range 3 {
+			s.next()
+		}
+		r.settle()
+		const requests = `acitap_http_requests_total{code="2xx",method="GET",route="/events/{class}/stream"} 1`
+		m := r.do("GET /metrics").want(200, "acitap_streams_open 1", "acitap_streams_catching_up 0", `acitap_events_delivered_total{via="stream"} 3`, "acitap_http_requests_in_flight 1")
+		if strings.Contains(m.body, requests) {
+			t.Error("the request is counted before its stream has ended")
+		}
+		s.close()
+		r.settle()
+		r.do("GET /metrics").want(200, "acitap_streams_open 0", requests, `acitap_http_request_duration_seconds_count{route="/events/{class}/stream"} 1`)
+		if got := log.String(); strings.Count(got, "path=/events/fvTenant/stream status=200 bytes=") != 1 || strings.Contains(got, "stream status=200 bytes=0") {
+			t.Errorf("got log %s, want the request once", got)
+		}
+	})
+}
+
+// A lone event is sent as soon as it is there. Those that come fast are gathered,
+// for a few milliseconds and no longer.
+func TestGathering(t *testing.T) {
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
+		r.subscribe("fvBD")
+		s := r.stream("/events/stream")
+		s.read()
+		r.settle()
+		grown := func() time.Time { // the moment at which the next event is there
+			<-r.hub.Grown(r.hub.Bounds().Newest)
+			return time.Now()
+		}
+		for i := range 3 {
+			time.Sleep(time.Second)
+			go r.fabric.Create("fvBD", fmt.Sprintf("uni/tn-common/BD-%d", i), nil)
+			there := grown()
+			s.next()
+			if late := time.Since(there); late != 0 {
+				t.Errorf("a lone event came %v late", late)
+			}
+		}
+		moments := make(map[time.Time]int)
+		go func() {
+			for i := range 100 {
+				if err := r.fabric.Modify("uni/tn-common/BD-0", map[string]string{"descr": strconv.Itoa(i)}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		for range 100 {
+			s.next()
+			moments[time.Now()]++
+		}
+		if n := len(moments); n < 10 || n > 60 {
+			t.Errorf("100 events, one each millisecond, came at %d moments", n)
+		}
+		// What is there already waits for nothing.
+		err := r.fabric.Batch(func(tx *apicsim.Tx) error {
+			for i := range 3000 {
+				if err := tx.Create("fvBD", fmt.Sprintf("uni/tn-common/BD-many%d", i), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.next()
+		first := time.Now()
+		for range 2999 {
+			s.next()
+		}
+		if took := time.Since(first); took > 10*time.Millisecond {
+			t.Errorf("3000 events that were there came within %v", took)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/acitap/acitap/apic"
@@ -21,6 +22,8 @@ func webhookRoutes(on func(methods, pattern string, h handler), service *webhook
 	}
 	s := webhooks{service}
 	on("GET POST", "/webhooks", s.collection)
+	on("GET", "/webhooks/presets", s.presets)
+	on("POST", "/webhooks/preview", s.preview)
 	on("GET PATCH DELETE", "/webhooks/{id}", s.one)
 	on("POST", "/webhooks/{id}/test", s.test)
 	on("POST", "/webhooks/{id}/rotate", s.rotate)
@@ -51,6 +54,50 @@ func (s webhooks) collection(w *response, r *http.Request) error {
 	}
 	w.Header().Set("Location", "/webhooks/"+v.ID)
 	return writeJSON(w, http.StatusCreated, v)
+}
+
+type presetList struct {
+	Presets []webhook.Preset `json:"presets"`
+}
+
+// presets is GET /webhooks/presets.
+func (s webhooks) presets(w *response, r *http.Request) error {
+	if err := noParams(r); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, presetList{webhook.Presets()})
+}
+
+// previewMost is how many events can be named for a preview: enough to judge a
+// batch by.
+const previewMost = 20
+
+// preview is POST /webhooks/preview.
+func (s webhooks) preview(w *response, r *http.Request) error {
+	p, err := queryParams(r)
+	if err != nil {
+		return err
+	}
+	id, given := p.text("webhook")
+	if given && id == "" {
+		p.refuse("webhook", "is empty: give the id of the webhook that is to be changed, or leave it out")
+	}
+	events := p.ids("event", previewMost)
+	if err := p.err(); err != nil {
+		return err
+	}
+	b, err := definition(w, r)
+	if err != nil {
+		return err
+	}
+	a, err := s.service.Preview(r.Context(), id, b, events)
+	if gone, ok := errors.AsType[*apic.GoneError](err); ok {
+		return &apic.GoneError{Asked: slices.Min(events), Oldest: gone.Oldest, Reason: gone.Reason}
+	}
+	if err != nil {
+		return refusedWebhook(id, err)
+	}
+	return writeJSON(w, http.StatusOK, a)
 }
 
 // definition returns the body of a call that must have one.

@@ -167,6 +167,95 @@ func TestWebhooks(t *testing.T) {
 	})
 }
 
+// A definition can be looked at before it is saved, and so can a change of one;
+// nothing is sent or kept, and no secret of it is told.
+func TestWebhookPreview(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newHookRig(t)
+		r.subscribe("fvTenant")
+		r.settle()
+		r.create("fvTenant", "uni/tn-one")
+		r.create("fvTenant", "uni/tn-two")
+		r.settle()
+		list := r.do("GET /events?order=desc&limit=2&class=fvTenant&status=created").events().Events
+		two, one := list[0].ID, list[1].ID
+		at := func(query, body string) answer { t.Helper(); return r.do("POST /webhooks/preview"+query, body) }
+
+		at("", `{"class":"fvTenant"}`).want(200, `"kind":"dryRun"`, `"url":""`, "uni/tn-sample", `"events":[]`)
+		at(fmt.Sprintf("?event=%d", two), `{"url":"http://192.0.2.7/hook?key=k","format":"slack"}`).want(200, "uni/tn-two", "blocks", `"url":"http://192.0.2.7/hook?key=***"`, fmt.Sprintf(`"events":[%d]`, two))
+		// As many events as one request of it has.
+		both := fmt.Sprintf("?event=%d,%d", one, two)
+		at(both, `{}`).want(200, "uni/tn-one", fmt.Sprintf(`"events":[%d]`, one))
+		at(both, `{"batch":10}`).want(200, "uni/tn-one", "uni/tn-two", fmt.Sprintf(`"events":[%d,%d]`, one, two))
+		at(both, `{"format":"template","batch":2,"template":"{{range .events}}{{.dn}};{{end}}","contentType":"text/plain"}`).want(200, "uni/tn-one;uni/tn-two;", `"contentType":"text/plain"`)
+		at("", `{"format":"template","template":"{{header \"X-Key\"}}","contentType":"text/plain","headers":{"X-Key":"s3cret"}}`).want(200, `"body":"***"`, `"X-Key":"***"`)
+
+		var v hookView
+		r.do("POST /webhooks", `{"url":"http://192.0.2.7/hook","name":"noc","enabled":false,"headers":{"X-Key":"s3cret"}}`).want(201).into(&v)
+		at("?webhook="+v.ID+fmt.Sprintf("&event=%d", one), `{"format":"cloudevents"}`).want(200, "specversion", "uni/tn-one", `"url":"http://192.0.2.7/hook"`, `"X-Key":"***"`)
+		r.do("GET /webhooks/"+v.ID).want(200, `"format":"event"`, `"delivered":0`)
+		r.do("GET /webhooks/"+v.ID+"/deliveries").want(200, `{"deliveries":[]}`)
+		if got := r.bodies(); len(got) != 0 {
+			t.Errorf("a preview has sent %q", got)
+		}
+
+		at("", ``).want(400, "a body is needed")
+		at("", `{"format":"template","template":"{{.dn"}`).want(400, `"param":"template"`, "line 1")
+		at("", `{"url":"http://127.0.0.1/","colour":"red","filter":"a =="}`).want(400, `"param":"colour"`, `"param":"filter"`)
+		at("?webhook=nobody", `{}`).want(404)
+		at("?webhook=", `{}`).want(400, `"param":"webhook"`)
+		at("?event=0", `{}`).want(400, `"param":"event"`)
+		at("?event=x,1", `{}`).want(400, `"param":"event"`)
+		at("?event="+strings.TrimSuffix(strings.Repeat("7,", 21), ","), `{}`).want(400, "may name 20")
+		at("?event=7", `{}`).want(410, `"oldest":`)
+		at("?colour=red", `{}`).want(400, `"param":"colour"`)
+		r.do("GET /webhooks/preview").want(404, "there is no webhook")
+	})
+}
+
+func TestWebhookPresets(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newHookRig(t)
+		var list struct {
+			Presets []struct {
+				Name, Title, Format, Template, ContentType, Include, URL string
+				Headers                                                  map[string]string
+			}
+		}
+		r.do("GET /webhooks/presets").want(200, `"headers":{"X-Routing-Key":"INTEGRATION_KEY"}`).into(&list)
+		if len(list.Presets) != len(webhook.Presets()) {
+			t.Fatalf("got %d presets, want %d", len(list.Presets), len(webhook.Presets()))
+		}
+		// The fields are what the name of the preset stands for.
+		for _, p := range list.Presets {
+			headers, err := json.Marshal(p.Headers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := map[string]any{"format": p.Format, "batch": 1, "headers": p.Headers}
+			for name, value := range map[string]string{"template": p.Template, "contentType": p.ContentType, "include": p.Include} {
+				if value != "" {
+					body[name] = value
+				}
+			}
+			b, err := json.Marshal(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			type attempt struct {
+				Request struct{ Body, ContentType string }
+			}
+			var by, of attempt
+			r.do("POST /webhooks/preview", fmt.Sprintf(`{"preset":%q,"headers":%s}`, p.Name, headers)).want(200).into(&by)
+			r.do("POST /webhooks/preview", string(b)).want(200).into(&of)
+			if by.Request.ContentType != of.Request.ContentType || len(by.Request.Body) != len(of.Request.Body) {
+				t.Errorf("%s: by its name it makes %s, by its fields %s", p.Name, by.Request.Body, of.Request.Body)
+			}
+		}
+		r.do("GET /webhooks/presets?x=1").want(400)
+	})
+}
+
 func TestWebhookRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newHookRig(t)

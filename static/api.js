@@ -48,6 +48,7 @@ async function call(method, path, { params, body, signal, text } = {}) {
 
 export const get = (path, params, options = {}) => call("GET", path, { params, ...options });
 export const post = (path, params, body) => call("POST", path, { params, body });
+export const patch = (path, body) => call("PATCH", path, { body });
 export const del = (path) => call("DELETE", path);
 
 // local takes the call for the next page without its host.

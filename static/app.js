@@ -12,6 +12,7 @@ import { onChange, prefs, set as setPrefs } from "./prefs.js";
 import { Session } from "./session.js";
 import { format, parse } from "./state.js";
 import { Subscriptions } from "./subscriptions.js";
+import { Webhooks } from "./webhooks.js";
 
 // vocabulary is what completion offers: what was seen, and what is known.
 class Vocabulary {
@@ -71,6 +72,7 @@ class App {
     this.views.events = new Events(this);
     this.views.objects = new Objects(this);
     this.views.subscriptions = new Subscriptions(this);
+    this.views.webhooks = new Webhooks(this);
     this.views.session = new Session(this);
     addEventListener("popstate", () => { this.state = parse(location.search); this.#show(); });
     onChange((patch) => { if ("utc" in patch || "theme" in patch) this.#prefs(); });
@@ -78,6 +80,7 @@ class App {
     const subscriptions = this.refreshSubscriptions();
     this.refreshSession();
     setInterval(() => { if (!document.hidden) { this.refreshSubscriptions(); this.refreshSession(); } }, 5000);
+    setInterval(() => { if (!document.hidden && this.state.view === "webhooks") this.views.webhooks.refresh(); }, 2000);
     setInterval(() => { if (!document.hidden && this.state.view === "session") this.views.session.draw(); }, 1000);
     if (this.state.view !== "events") {
       await subscriptions;
@@ -96,7 +99,7 @@ class App {
     const state = { ...before, ...patch };
     if (patch.view && patch.view !== before.view) {
       if (!("filter" in patch)) Object.assign(state, { filter: "", selectors: [] });
-      for (const k of ["event", "object", "since", "until", "find"]) if (!(k in patch)) state[k] = k === "event" ? 0 : "";
+      for (const k of ["event", "object", "since", "until", "find", "hook", "edit"]) if (!(k in patch)) state[k] = k === "event" ? 0 : "";
     }
     if (check) {
       const problem = await this.views[state.view].show(state, { check: true });
@@ -135,7 +138,8 @@ class App {
       if (a.dataset.view === view) a.setAttribute("aria-current", "page");
       else a.removeAttribute("aria-current");
     }
-    document.title = { events: "Events", objects: "Objects", subscriptions: "Subscriptions", session: "Session" }[view] + " · acitap";
+    document.querySelector("nav.views a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    document.title = { events: "Events", objects: "Objects", subscriptions: "Subscriptions", webhooks: "Webhooks", session: "Session" }[view] + " · acitap";
     document.body.classList.toggle("has-detail", false);
     await this.views[view].show(this.state);
     document.body.classList.toggle("has-detail", Boolean(document.querySelector(`#view-${view} .detail:not([hidden])`)));
@@ -178,6 +182,7 @@ class App {
       }
     }
     this.fabrics = fabrics;
+    this.views.events?.sessions(fabrics);
     this.#chip();
     this.views.session?.draw();
   }
@@ -241,7 +246,7 @@ class App {
     this.views.events.chart.rebuild();
     this.views.events.redraw();
     if (this.state.view !== "events") this.views[this.state.view].redraw?.();
-    if (["session", "subscriptions"].includes(this.state.view)) this.views[this.state.view].show(this.state);
+    if (["session", "subscriptions", "webhooks"].includes(this.state.view)) this.views[this.state.view].show(this.state);
   }
 
   run(name) {
@@ -261,12 +266,16 @@ class App {
         setPrefs({ theme: next });
         return toast(`Theme: ${next || "as the system"}`);
       }
-      case "filter": return (this.state.view === "objects" ? objects : events).bar.input.focus();
+      case "hook-add": return this.state.view === "webhooks" ? this.views.webhooks.add() : undefined;
+      case "filter":
+        if (this.state.view === "webhooks") return this.views.webhooks.form?.bar.input.focus();
+        return (this.state.view === "objects" ? objects : events).bar.input.focus();
       case "copy-link": return copy(location.href, "Link");
       case "copy-curl":
         if (!detail.el.hidden) return detail.copyCurl();
         return copy(curl(location.origin, ...events.curl()), "curl command");
       case "escape":
+        if (this.state.view === "webhooks") return this.views.webhooks.escape();
         if (this.state.view === "objects") return objects.closeDetail();
         if (!events.detail.el.hidden || events.selected) return events.closeDetail();
         return events.findBar.hidden ? undefined : events.stopFinding();
@@ -297,7 +306,8 @@ class App {
   #commands() {
     const c = (group, label, name, key, about) => ({ group, label, key, about, run: () => this.run(name) });
     const list = [
-      c("Go", "Events", "view-events", "g e"), c("Go", "Objects", "view-objects", "g o"), c("Go", "Subscriptions", "view-subscriptions", "g s"), c("Go", "Session", "view-session", "g c"),
+      c("Go", "Events", "view-events", "g e"), c("Go", "Objects", "view-objects", "g o"), c("Go", "Subscriptions", "view-subscriptions", "g s"), c("Go", "Webhooks", "view-webhooks", "g w"), c("Go", "Session", "view-session", "g c"),
+      { group: "Go", label: "API", about: "read and try the calls", run: () => location.assign("/docs") },
       ...prefs.saved.map((s) => ({ group: "Saved", label: s.name, run: () => this.visit(s.url) })),
       ...presets.map(([name, filter]) => ({ group: "Preset", label: name, about: filter, run: () => this.go({ view: "events", filter, selectors: [], event: 0 }) })),
       ...(this.subscriptions ?? []).map((s) => ({ group: "Objects", label: s.class, about: byClass.get(s.class)?.about, run: () => this.go({ view: "objects", of: s.class, filter: "", selectors: [], sort: "" }) })),
@@ -309,6 +319,7 @@ class App {
         c("Do", "Back to live", "back-live", "b"), c("Do", "In context", "context", "x", "30 s around the selected event"), c("Do", "Export what is filtered", "export", "e"), c("Do", "Columns", "columns", "v"), c("Do", "Save this view", "save", "s"),
         ...[["the last 15 minutes", "15m"], ["the last hour", "1h"], ["the last 24 hours", "24h"]].map(([label, since]) => ({ group: "History", label: `Show ${label}`, run: () => this.go({ since, until: "latest", event: 0 }) })));
     }
+    list.push(...this.views.webhooks.commands());
     if (this.state.view === "objects") list.push({ group: "Do", label: "Sort by …", run: () => this.views.objects.sortMenu() }, { group: "Do", label: "Choose a class …", run: () => this.views.objects.chooseClass() });
     if (!this.readonly) for (const k of classes) if (!this.subscriptions?.some((s) => s.class === k.name)) list.push({ group: "Subscribe", label: k.name, about: k.about, run: () => this.subscribe(k.name) });
     choose("Commands", list, { placeholder: "What do you want to do?" });

@@ -8,5 +8,5 @@
     if (prefs.theme === "dark" || prefs.theme === "light") root.dataset.theme = prefs.theme;
   } catch { /* storage is blocked or holds something else: the system's theme stands */ }
   const view = new URLSearchParams(location.search).get("view");
-  root.dataset.view = ["objects", "subscriptions", "session"].includes(view) ? view : "events";
+  root.dataset.view = ["objects", "subscriptions", "webhooks", "session"].includes(view) ? view : "events";
 })();

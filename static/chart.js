@@ -3,7 +3,7 @@
 
 import uPlot from "./vendor/uplot-1.6.32/uPlot.esm.js";
 import { h } from "./dom.js";
-import { clock, count, day } from "./format.js";
+import { clock, count, day, plural } from "./format.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -55,7 +55,9 @@ export class Chart {
   }
 
   // show draws what Buckets.series returned, from from to to.
-  show(series, { from, to, gaps, known, utc, by }) {
+  show(series, { from, to, gaps, known, utc, by, breaks = [], resyncs = [] }) {
+    this.breaks = breaks; // {kind, from, to}: kind is lost (acitap did not answer the page) or down (no session with the fabric)
+    this.resyncs = resyncs; // {t, n}: what a comparison found
     const again = this.by !== by;
     this.by = by;
     this.utc = utc;
@@ -79,8 +81,20 @@ export class Chart {
     else this.#draw();
     const total = below.reduce((a, b) => a + b, 0);
     const parts = series.names.map((n, i) => [n, series.counts[i].reduce((a, b) => a + b, 0)]).filter(([, c]) => c > 0);
-    this.el.setAttribute("aria-label", `Histogram of ${count(total)} events from ${clock(from, utc, false)} to ${clock(to, utc, false)}: ${parts.map(([n, c]) => `${count(c)} ${n}`).join(", ") || "none"}. ${gaps.length > 0 ? `${count(gaps.length)} gaps.` : ""} Arrow keys move, Shift with arrows chooses a range, Enter loads it.`);
+    this.el.setAttribute("aria-label", `Histogram of ${count(total)} events from ${clock(from, utc, false)} to ${clock(to, utc, false)}: ${parts.map(([n, c]) => `${count(c)} ${n}`).join(", ") || "none"}. ${this.#marks(from, to)} Arrow keys move, Shift with arrows chooses a range, Enter loads it.`);
     return parts;
+  }
+
+  // #marks says what is drawn between two moments beside the bars.
+  #marks(from, to) {
+    const within = (x) => x.to >= from && x.from < to;
+    const n = (list) => list.filter(within).length;
+    const kind = (k) => (this.breaks ?? []).filter((b) => b.kind === k);
+    const found = (this.resyncs ?? []).reduce((sum, r) => sum + (r.t >= from && r.t < to ? r.n : 0), 0);
+    return [
+      n(this.gaps) > 0 && plural(n(this.gaps), "gap"), found > 0 && `${count(found)} found by comparing after an outage`,
+      n(kind("lost")) > 0 && "acitap did not answer this page", n(kind("down")) > 0 && "no session with the fabric",
+    ].filter(Boolean).map((x) => `${x}.`).join(" ");
   }
 
   #draw() {
@@ -163,7 +177,42 @@ export class Chart {
     ctx.restore();
   }
 
+  // #signs draws over the bars: a band along the top while a connection was lost,
+  // broken where it was the fabric's, and a diamond where a comparison found something.
+  #signs(u) {
+    const { ctx } = u;
+    const { left, top, width } = u.bbox;
+    const px = devicePixelRatio;
+    const x = (ms) => Math.min(Math.max(u.valToPos(ms / 1000, "x", true), left), left + width);
+    ctx.save();
+    for (const b of this.breaks ?? []) {
+      if (b.to < this.from || b.from > this.to) continue;
+      const a = x(b.from), e = Math.max(x(b.to), a + 3 * px);
+      ctx.fillStyle = colour(b.kind === "lost" ? "--lost" : "--major");
+      const y = top + (b.kind === "lost" ? 0 : 5 * px);
+      if (b.kind === "lost") ctx.fillRect(a, y, e - a, 4 * px);
+      else for (let d = a; d < e; d += 5 * px) ctx.fillRect(d, y, Math.min(3 * px, e - d), 4 * px);
+    }
+    ctx.fillStyle = colour("--gap");
+    ctx.strokeStyle = colour("--surface");
+    ctx.lineWidth = px;
+    for (const r of this.resyncs ?? []) {
+      if (r.t < this.from || r.t > this.to) continue;
+      const at = x(r.t), y = top + 14 * px, s = 4.5 * px;
+      ctx.beginPath();
+      ctx.moveTo(at, y - s);
+      ctx.lineTo(at + s, y);
+      ctx.lineTo(at, y + s);
+      ctx.lineTo(at - s, y);
+      ctx.closePath();
+      ctx.fill();
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
   #over(u) {
+    this.#signs(u);
     if (this.cursor < 0) return;
     const { ctx } = u;
     const lo = Math.min(this.cursor, this.anchor >= 0 ? this.anchor : this.cursor), hi = Math.max(this.cursor, this.anchor);
@@ -180,7 +229,7 @@ export class Chart {
     const s = this.series;
     if (!(i >= 0 && i < s.times.length)) return "";
     const parts = s.names.map((n, k) => [n, s.counts[k][i]]).filter(([, c]) => c > 0).map(([n, c]) => `${signs[n] ?? ""}${count(c)} ${n === "none" ? "no severity" : n}`);
-    return `${clock(s.times[i], this.utc, false)} – ${clock(s.times[i] + s.step, this.utc, false)}: ${parts.join(", ") || "no events"}`;
+    return `${clock(s.times[i], this.utc, false)} – ${clock(s.times[i] + s.step, this.utc, false)}: ${parts.join(", ") || "no events"}${this.#marks(s.times[i], s.times[i] + s.step).replace(/^(?=.)/, ". ")}`;
   }
 
   #select(u) {

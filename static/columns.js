@@ -17,6 +17,19 @@ export const all = [
 export const usual = ["time", "status", "class", "dn", "what"];
 const byId = new Map(all.map((c) => [c.id, c]));
 
+const order = all.map((c) => c.id);
+
+// added returns the columns with one more, at its usual place among those that
+// stand there, whatever their order.
+export function added(ids, id) {
+  const rank = (x) => order.indexOf(x) + 1 || 99;
+  const at = ids.findLastIndex((x) => rank(x) < rank(id)) + 1;
+  return [...ids.slice(0, at), id, ...ids.slice(at)];
+}
+
+// width is the width of a column in a grid's template.
+export const width = (c, widths) => widths[c.id] > 0 ? `${Math.min(Math.max(Math.round(widths[c.id]), 40), 3000)}px` : c.width;
+
 // chosen returns the columns that prefs name; "attr:NAME" is one of an
 // attribute of the event.
 export function chosen(ids) {

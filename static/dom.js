@@ -108,3 +108,6 @@ export function clean(text) {
   const s = String(text);
   return s.replace(unsafe, (c) => c === "\n" ? "⏎" : c === "\t" ? "⇥" : `⟨${c.codePointAt(0).toString(16).padStart(4, "0")}⟩`);
 }
+
+// lines is clean for a text of several lines.
+export const lines = (text) => String(text).split("\n").map((l) => clean(l.replace(/\r$/, "")).replaceAll("⇥", "\t")).join("\n");

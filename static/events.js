@@ -5,13 +5,14 @@ import { Problem, entries, get, local, now } from "./api.js";
 import { Buckets, stepFor } from "./buckets.js";
 import { presets } from "./catalog.js";
 import { Chart } from "./chart.js";
-import { all as allColumns, chosen, usual } from "./columns.js";
+import { added, all as allColumns, chosen, usual, width } from "./columns.js";
 import { Detail } from "./detail.js";
 import { $, announce, button, clean, copy, fill, h, icon, mark, toast } from "./dom.js";
 import { exportMenu } from "./export.js";
 import { Feed } from "./feed.js";
 import { FilterBar } from "./filterbar.js";
 import { add, attribute, exclude, quote } from "./filter.js";
+import { adjustable, least } from "./headtools.js";
 import { ago, clock, count, day, duration, parentDN, plural, rate, stamp, time } from "./format.js";
 import { choose, menu } from "./palette.js";
 import { prefs, set as setPrefs } from "./prefs.js";
@@ -35,6 +36,8 @@ export class Events {
     this.buckets = new Buckets();
     this.rangeBuckets = null;
     this.gaps = [];
+    this.resyncs = []; // {t, n}: moments at which a comparison found something
+    this.breaks = []; // {kind, from, to}: this page's connection lost, the fabric's session down; to is 0 while it lasts
     this.version = 0; // of how rows are drawn
     this.generation = 0; // of what is loaded
     this.connection = { state: "connecting" };
@@ -98,6 +101,12 @@ export class Events {
       onSelect: (i, e) => this.#clicked(i, e),
       onOpen: (i) => this.open(this.list.at(i)),
       onScroll: (s) => this.#scrolled(s),
+    });
+    this.head = adjustable(this.table.head, {
+      ids: () => this.columnList.map((c) => c.id),
+      resize: (id, pixels, done) => this.#width(id, pixels, done),
+      reset: (id) => this.#width(id, 0, true),
+      move: (id, to) => this.#move(id, to),
     });
     this.#columns();
     new ResizeObserver(() => this.#resized()).observe(pane);
@@ -163,6 +172,7 @@ export class Events {
     this.followed = state;
     this.buckets = new Buckets();
     this.gaps = [];
+    this.resyncs = [];
     this.countedFrom = Infinity;
     this.#count(rows, this.buckets);
     this.countedFrom = rows[0]?.id ?? Infinity;
@@ -282,11 +292,12 @@ export class Events {
     range.to = Math.max(to, from + 1000);
     this.rangeBuckets = new Buckets(stepFor(range.to - range.from, 1500), 50_000);
     this.rangeGaps = [];
-    this.#count(range.rows, this.rangeBuckets, this.rangeGaps);
+    this.rangeResyncs = [];
+    this.#count(range.rows, this.rangeBuckets, this.rangeGaps, this.rangeResyncs);
     // A gap is told when it ends, which can be after the range.
     get("/events", query({ ...state, filter: "" }, { kind: "gap", since: new Date(range.to).toISOString(), limit: 20 })).then(({ events }) => {
       if (this.range !== range) return;
-      this.#count(events.map((e) => toRow(JSON.stringify(e), e)), this.rangeBuckets, this.rangeGaps);
+      this.#count(events.map((e) => toRow(JSON.stringify(e), e)), this.rangeBuckets, this.rangeGaps, this.rangeResyncs);
       this.#histogram();
     }).catch(() => { /* those in the range are drawn */ });
     this.table.changed();
@@ -306,16 +317,21 @@ export class Events {
     this.#histogram();
   }
 
-  #count(rows, buckets, gaps = this.gaps) {
+  #count(rows, buckets, gaps = this.gaps, resyncs = this.resyncs) {
     for (const r of rows) {
-      if (r.kind === "event") buckets.add(r.t, r.st, r.sev);
-      else if (r.kind === "gap") {
+      if (r.kind === "event") {
+        buckets.add(r.t, r.st, r.sev);
+        if (r.org !== "resync") continue;
+        const same = resyncs.findLast((x) => Math.abs(x.t - r.t) < 2000);
+        if (same) same.n++;
+        else resyncs.push({ t: r.t, n: 1 });
+      } else if (r.kind === "gap") {
         const g = JSON.parse(r.raw);
         const from = time(g.from), to = time(g.to) || r.t;
         if (from) gaps.push({ from, to });
       }
     }
-    if (gaps.length > 500) gaps.splice(0, gaps.length - 500);
+    for (const list of [gaps, resyncs]) if (list.length > 500) list.splice(0, list.length - 500);
   }
 
   #trouble(e, state) {
@@ -405,18 +421,41 @@ export class Events {
   #connection(s) {
     const before = this.connection;
     if (s.state === "open" && this.lostAt && this.store.length > 0) {
-      this.note(`The connection to acitap was lost for ${duration(now() - this.lostAt)} (${this.lostReason}). The stream went on where it stopped, so nothing is missing.`);
+      this.note(`The connection to acitap is back after ${duration(now() - this.lostAt)}. The stream goes on where it stopped: what happened meanwhile follows, and nothing is missing.`);
     }
-    if (s.state === "open") this.lostAt = 0;
-    else if (s.state === "waiting" && before.state === "open") {
+    if (s.state === "open") {
+      this.lostAt = 0;
+      this.#mended("lost");
+    } else if (s.state === "waiting" && before.state === "open") {
       this.lostAt = now();
-      this.lostReason = s.reason;
+      this.#broken("lost");
+      this.note(`The connection to acitap was lost: ${s.reason}. The page tries again; what happens meanwhile will follow.`, true);
     }
     this.connection = s;
     if (before.state !== s.state && s.state !== "open") announce(`Connection: ${s.reason ?? s.state}`);
     if (s.state === "open" && before.state === "waiting") announce("Connected again");
     this.#strip();
     this.#empty();
+  }
+
+  // sessions hears how the sessions with the fabrics are.
+  sessions(list) {
+    if (list.some((f) => f.state === "backoff" || f.state === "failed")) this.#broken("down");
+    else if (list.every((f) => f.state === "connected")) this.#mended("down");
+  }
+
+  #broken(kind) {
+    if (this.breaks.some((b) => b.kind === kind && b.to === 0)) return;
+    this.breaks.push({ kind, from: now(), to: 0 });
+    if (this.breaks.length > 200) this.breaks.shift();
+    this.#histogram();
+  }
+
+  #mended(kind) {
+    const b = this.breaks.find((x) => x.kind === kind && x.to === 0);
+    if (!b) return;
+    b.to = now();
+    this.#histogram();
   }
 
   // note puts a row of our own into the list: what happened to the connection.
@@ -536,8 +575,9 @@ export class Events {
 
   #histogram() {
     if (this.app.state && this.app.state.view !== "events") return;
-    let from, to, buckets, gaps, known;
+    let from, to, buckets, gaps, known, resyncs = this.resyncs;
     if (this.range) {
+      resyncs = this.rangeResyncs;
       ({ from, to } = this.range);
       if (!from) return;
       [buckets, gaps, known] = [this.rangeBuckets, this.rangeGaps, 0];
@@ -546,12 +586,17 @@ export class Events {
       from = to - prefs.span;
       [buckets, gaps, known] = [this.buckets, this.gaps, this.knownSince ?? 0];
     }
+    const breaks = this.breaks.map((b) => ({ ...b, to: b.to || now() }));
+    const lost = (kind) => breaks.some((b) => b.kind === kind && b.to >= from && b.from <= to);
     const step = stepFor(to - from, Math.max(40, Math.min(this.chart.el.clientWidth / 7, 240)));
-    const parts = this.chart.show(buckets.series(from, to, step, prefs.by), { from, to, gaps, known, utc: prefs.utc, by: prefs.by });
+    const parts = this.chart.show(buckets.series(from, to, step, prefs.by), { from, to, gaps, known, utc: prefs.utc, by: prefs.by, breaks, resyncs });
     const shown = prefs.by === "status" ? ["created", "modified", "deleted"] : ["critical", "major", "minor", "warning", "info", "cleared", "none"];
     const counts = new Map(parts);
     fill(this.legend, shown.filter((n) => prefs.by === "status" || counts.has(n)).map((n) => h("span", { class: `key k-${n}` }, n === "none" ? "no severity" : n, " ", h("b", {}, count(counts.get(n) ?? 0)))),
       gaps.some((g) => g.to >= from && g.from <= to) ? h("span", { class: "key k-gap" }, "gap") : null,
+      resyncs.some((r) => r.t >= from && r.t <= to) ? h("span", { class: "key k-resync", title: "Found by comparing after an outage" }, "resync") : null,
+      lost("lost") ? h("span", { class: "key k-lost", title: "acitap did not answer this page; what happened meanwhile was read afterwards" }, "page not connected") : null,
+      lost("down") ? h("span", { class: "key k-down", title: "acitap had no session with the fabric" }, "no session") : null,
       known > from ? h("span", { class: "key k-unknown", title: `Earlier events are in history; they are counted from ${clock(known, prefs.utc, false)} on` }, "not counted") : null);
   }
 
@@ -575,9 +620,10 @@ export class Events {
     this.columnList = this.compact ? chosen(["time", "status", "class", "dn", "what"]) : chosen(prefs.columns);
     this.inlineSeverity = !this.columnList.some((c) => c.id === "severity");
     this.grid.classList.toggle("compact", Boolean(this.compact));
-    this.table.columns(this.columnList.map((c) => c.width).join(" "), this.columnList.map((c) => ({
+    this.table.columns(this.columnList.map((c) => width(c, this.compact ? {} : prefs.widths)).join(" "), this.columnList.map((c) => ({
       label: c.id === "time" ? `Time ${prefs.utc ? "UTC" : "local"}` : c.label, cls: c.attribute ? "attribute" : c.id,
     })));
+    if (!this.compact) this.head.grips();
     this.version++;
   }
 
@@ -1019,22 +1065,66 @@ export class Events {
     };
   }
 
-  columnsMenu() {
+  // columnsMenu lists the columns that are shown, in their order, then the
+  // others. With Alt and the arrows a column is moved and made wider.
+  columnsMenu(focus = "") {
     const now = () => this.columnIds();
-    const toggle = (id) => {
-      const ids = now().includes(id) ? now().filter((x) => x !== id) : inOrder([...now(), id]);
+    const choose1 = (ids) => {
       setPrefs({ columns: ids.length > 0 ? ids : null });
       this.#columns();
       this.table.changed();
     };
-    const attrs = now().filter((id) => id.startsWith("attr:"));
-    menu(this.columnsButton, "Columns", [
-      { heading: "Columns" },
-      ...allColumns.map((c) => ({ label: c.label, about: c.about, checked: now().includes(c.id), stay: true, state: () => now().includes(c.id), run: () => toggle(c.id) })),
-      ...attrs.map((id) => ({ label: id.slice(5), about: "attribute", checked: true, stay: true, state: () => now().includes(id), run: () => toggle(id) })),
+    const toggle = (id) => choose1(now().includes(id) ? now().filter((x) => x !== id) : added(now(), id));
+    const name = (id) => allColumns.find((c) => c.id === id)?.label ?? id.slice(5);
+    const onkey = (id) => (e) => {
+      const at = now().indexOf(id);
+      const by = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 }[e.key];
+      if (!e.altKey || !by || at < 0) return false;
+      if (e.key === "ArrowUp" || e.key === "ArrowDown") {
+        const to = at + by;
+        if (to < 0 || to >= now().length) return true;
+        this.#move(id, to);
+        announce(`${name(id)} is column ${to + 1} of ${now().length}`);
+        this.columnsMenu(id);
+      } else {
+        const cell = this.table.head.children[at];
+        const pixels = Math.max(Math.round(cell.getBoundingClientRect().width) + 16 * by, least);
+        this.#width(id, pixels, true);
+        announce(`${name(id)} is ${pixels} pixels wide`);
+      }
+      return true;
+    };
+    const item = (id, about) => ({ id, label: name(id), about, checked: now().includes(id), stay: true, state: () => now().includes(id), run: () => toggle(id), onkey: onkey(id) });
+    const shown = now().map((id) => item(id, allColumns.find((c) => c.id === id)?.about ?? "attribute"));
+    const others = allColumns.filter((c) => !now().includes(c.id)).map((c) => item(c.id, c.about));
+    const list = menu(this.columnsButton, "Columns", [
+      { heading: "Columns" }, ...shown, ...others,
       { label: "An attribute as a column …", run: () => choose("An attribute as a column", this.app.vocabulary.attributes().map((n) => ({ label: n, run: () => toggle(`attr:${n}`) })), { free: (n) => ({ label: n, about: "attribute", run: () => toggle(`attr:${n}`) }) }) },
-      { label: "The usual ones", run: () => { setPrefs({ columns: null }); this.#columns(); this.table.changed(); } },
+      { label: "The usual ones", about: "order and widths too", run: () => { setPrefs({ widths: {} }); choose1([]); } },
+      { heading: "Alt ↑ ↓ moves, Alt ← → sets the width; or drag the headings" },
     ]);
+    const at = shown.findIndex((i) => i.id === focus);
+    if (at >= 0) list.querySelectorAll("button[role]")[at].focus();
+  }
+
+  // #width sets the width of a column; 0 is the usual one. While one drags it is
+  // not kept yet.
+  #width(id, pixels, done) {
+    const widths = { ...prefs.widths, [id]: pixels };
+    if (!pixels) delete widths[id];
+    if (done) {
+      setPrefs({ widths });
+      this.#columns();
+      this.table.changed();
+    } else this.grid.style.setProperty("--cols", this.columnList.map((c) => width(c, widths)).join(" "));
+  }
+
+  #move(id, to) {
+    const ids = this.columnIds().filter((x) => x !== id);
+    ids.splice(to, 0, id);
+    setPrefs({ columns: ids });
+    this.#columns();
+    this.table.changed();
   }
 
   columnIds() { return prefs.columns ?? usual; }
@@ -1061,9 +1151,6 @@ function span(cls) {
 // Only our own words become part of a class name.
 const words = new Set(["created", "modified", "deleted", "critical", "major", "minor", "warning", "info", "cleared"]);
 const known = (w) => words.has(w) ? w : "";
-
-const order = allColumns.map((c) => c.id);
-const inOrder = (ids) => ids.sort((a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99));
 
 // bound reads a place as a time where it is one.
 function bound(place) {

@@ -6,7 +6,7 @@ import { dialog } from "./palette.js";
 export const keys = [
   ["Everywhere", [
     ["Ctrl K", "commands", "command palette"], ["?", "help", "this list"], ["g e", "view-events", "events"], ["g o", "view-objects", "objects"],
-    ["g s", "view-subscriptions", "subscriptions"], ["g c", "view-session", "session"], ["u", "zone", "local time or UTC"], ["t", "theme", "dark, light, system"],
+    ["g s", "view-subscriptions", "subscriptions"], ["g w", "view-webhooks", "webhooks"], ["g c", "view-session", "session"], ["u", "zone", "local time or UTC"], ["t", "theme", "dark, light, system"],
   ]],
   ["Events", [
     ["/", "filter", "write a filter"], ["f", "find", "find in the rows"], ["n", "next-hit", "next hit; N the one before"], ["Space", "pause", "pause and resume"],
@@ -14,6 +14,9 @@ export const keys = [
     ["+", "filter-in", "only events like this one"], ["-", "filter-out", "no events like this one"], ["x", "context", "in context: 30 s around it"],
     ["b", "back-live", "back to live"], ["h", "histogram", "to the histogram"], ["p", "presets", "presets and saved views"], ["s", "save", "save this view"],
     ["e", "export", "export"], ["v", "columns", "columns"],
+  ]],
+  ["Webhooks", [
+    ["a", "hook-add", "add a webhook"], ["Esc", "", "back to the list"],
   ]],
   ["The open event", [
     ["1–4", "", "change, object, history, JSON"], ["l", "copy-link", "copy a link to this view"], ["y", "copy-curl", "copy as curl"], ["Esc", "", "close"],
@@ -28,7 +31,7 @@ export function help() {
 
 const byKey = new Map();
 for (const [, list] of keys) for (const [key, name] of list) if (name && key.length === 1) byKey.set(key, name);
-const going = { e: "view-events", o: "view-objects", s: "view-subscriptions", c: "view-session" };
+const going = { e: "view-events", o: "view-objects", s: "view-subscriptions", w: "view-webhooks", c: "view-session" };
 
 // listen calls run(name) for keys that are pressed outside of text fields.
 export function listen(run) {

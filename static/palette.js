@@ -117,6 +117,7 @@ export function menu(anchor, title, items) {
       close(true);
       item.run();
     });
+    if (item.onkey) b.addEventListener("keydown", (e) => { if (item.onkey(e)) { e.preventDefault(); e.stopPropagation(); } });
     list.append(b);
   }
   list.addEventListener("keydown", (e) => {

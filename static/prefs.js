@@ -6,6 +6,7 @@ const defaults = {
   theme: "", // dark, light, or the system's choice
   utc: true,
   columns: null, // of the events, null for the usual ones
+  widths: {}, // of columns, in pixels, where they were chosen
   by: "status", // the histogram's colours
   span: 900_000, // of the histogram, in milliseconds
   saved: [], // {name, url}
@@ -18,6 +19,7 @@ try { stored = JSON.parse(localStorage.getItem(key) ?? "{}"); } catch { stored =
 export const prefs = { ...defaults, ...(stored && typeof stored === "object" ? stored : {}) };
 if (!Array.isArray(prefs.saved)) prefs.saved = [];
 if (!Array.isArray(prefs.columns)) prefs.columns = null;
+if (!prefs.widths || typeof prefs.widths !== "object" || Array.isArray(prefs.widths)) prefs.widths = {};
 prefs.utc = Boolean(prefs.utc);
 if (!(prefs.span > 0)) prefs.span = defaults.span;
 

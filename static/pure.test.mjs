@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Buckets, stepFor } from "./buckets.js";
+import { added, chosen, width } from "./columns.js";
 import { add, complete, conditions, exclude, nearest, plain, search, tokens } from "./filter.js";
 import { ago, clock, count, crumbs, csv, curl, dnPath, duration, parentDN, rate, short, splitDN } from "./format.js";
 import { toRow } from "./row.js";
@@ -211,4 +212,26 @@ test("a row is small and knows the severity of a fault", () => {
   const audit = { ...base, id: 9, class: "aaaModLR", status: "created", attributes: { user: "ops", descr: "BrCP x modified", changeSet: "scope (Old: context, New: global)" } };
   assert.equal(make(audit).gist, "ops: BrCP x modified · scope context → global");
   assert.ok(make({ ...base, id: 4, status: "modified", attributes: {}, changes: { a: { old: "", new: "x".repeat(5000) } } }).chg[0][2].length <= 120);
+});
+
+test("a column that is added stands at its usual place, whatever the order of the others", () => {
+  assert.deepEqual(added(["time", "status", "class", "dn", "what"], "tenant"), ["time", "status", "class", "tenant", "dn", "what"]);
+  assert.deepEqual(added(["class", "what", "time"], "status"), ["class", "what", "time", "status"]);
+  assert.deepEqual(added(["what", "dn"], "time"), ["time", "what", "dn"]);
+  assert.deepEqual(added(["time", "what"], "attr:prio"), ["time", "what", "attr:prio"]);
+});
+
+test("the width of a column is its usual one, or the one that was chosen, within reason", () => {
+  const [c] = chosen(["class"]);
+  assert.equal(width(c, {}), c.width);
+  assert.equal(width(c, { class: 120.4 }), "120px");
+  assert.equal(width(c, { class: 3 }), "40px");
+  assert.equal(width(c, { class: 1e9 }), "3000px");
+  assert.equal(width(c, { class: "1px; x" }), c.width); // the browser's storage is not to be trusted
+});
+
+test("the URL holds which webhook is open, and that it is being changed", () => {
+  const s = parse("?view=webhooks&hook=wh_1&edit=1");
+  assert.deepEqual([s.view, s.hook, s.edit], ["webhooks", "wh_1", "1"]);
+  assert.equal(format(s), "/?view=webhooks&hook=wh_1&edit=1");
 });

@@ -38,17 +38,29 @@ export class Session {
       const list = [];
       if (time(f.nextTry) > now() - 5000 && f.state !== "connected") list.push(`The next try to connect is ${ago(time(f.nextTry), now())}.`);
       if (f.state === "failed") list.push("The APIC refuses the credentials or the certificate: correct APIC_LOGIN and APIC_PASSWORD, or what is trusted, and restart. It is tried rarely, so that no account is locked.");
-      if (f.state === "connected" && time(f.tokenExpiresAt)) list.push(`The token is renewed before it ends ${ago(time(f.tokenExpiresAt), now())}.`);
-      if (f.state === "connected") list.push("Subscriptions are refreshed one after the other, and each refresh proves that they live.");
+      if (f.state !== "connected") return list;
+      if (time(f.tokenRenewsAt)) list.push(`The token is renewed ${time(f.tokenRenewsAt) > now() ? `about ${ago(time(f.tokenRenewsAt), now())}` : "now"}; it would end ${ago(time(f.tokenExpiresAt), now())}.`);
+      else if (time(f.tokenExpiresAt)) list.push(`The token ends ${ago(time(f.tokenExpiresAt), now())}.`);
+      list.push("Subscriptions are refreshed one after the other, each at a third of its life.");
+      if (time(f.endsAt)) list.push(`The session ends ${ago(time(f.endsAt), now())}, whatever is renewed; the next one takes over before, without a gap.`);
       return list;
+    };
+    const controllers = (f) => {
+      const list = f.controllers?.length > 0 ? f.controllers : [f.controller];
+      if (list.length < 2) return clean(list[0] ?? "");
+      return h("ul", { class: "controllers" }, list.map((c) => {
+        const used = c === f.controller;
+        return h("li", {}, h("span", { class: `state ${used ? f.state === "connected" ? "connected" : "connecting" : ""}` }, clean(c)), h("span", { class: "hint" }, used ? f.state === "connected" ? " in use" : " is tried" : " not in use"));
+      }));
     };
     fill(el, h("h2", {}, "Session"), sessionError ? h("p", { class: "notice bad" }, sessionError) : null,
       fabrics.map((f) => h("section", { class: "card" },
-        h("h3", {}, h("span", { class: `state ${["connected", "connecting", "backoff", "failed"].includes(f.state) ? f.state : ""}` }, f.name), " ", h("span", { class: "hint" }, f.state)),
+        h("h3", {}, h("span", { class: `state ${["connected", "connecting", "backoff", "failed"].includes(f.state) ? f.state : ""}` }, clean(f.name)), " ", h("span", { class: "hint" }, f.state)),
         f.lastError && h("p", { class: f.state === "connected" ? "hint" : "error-text" }, f.state === "connected" ? "Last trouble: " : "", clean(f.lastError)),
         h("dl", { class: "facts" },
-          fact("Controller", f.controller), fact("User", f.user), fact("APIC release", f.apicVersion), fact("Connected since", at(f.connectedSince)),
+          fact(f.controllers?.length > 1 ? "Controllers" : "Controller", controllers(f), f.controllers?.length > 1 && "when the one in use is lost, the one that failed least is next"), fact("User", clean(f.user ?? "")), fact("APIC release", clean(f.apicVersion ?? "")), fact("Connected since", at(f.connectedSince)),
           fact("Last frame", at(f.lastFrameAt)), fact("Last proof of life", at(f.lastProofOfLife), "of the session, by ping, heartbeat or frame"),
+          fact("Renewals of the token", count(f.tokenRenewals ?? 0), "since acitap began"), fact("Refreshes of subscriptions", count(f.refreshes ?? 0), "since acitap began"),
           fact("Reconnects", count(f.reconnects ?? 0)), fact("Comparisons after an outage", count(f.resyncs ?? 0)), fact("Gaps", count(f.gaps ?? 0))),
         h("h4", {}, "What comes next"), h("ul", { class: "next" }, next(f).map((t) => h("li", {}, t))))),
       h("section", { class: "card" }, h("h3", {}, "Gaps"),

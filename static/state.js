@@ -1,7 +1,7 @@
 // The URL holds the whole view. Its parameters are those of the API: selectors
 // and places mean here what they mean in GET /events.
 
-export const views = ["events", "objects", "subscriptions", "session"];
+export const views = ["events", "objects", "subscriptions", "webhooks", "session"];
 const selectors = ["class", "dn", "status", "origin", "fabric", "tenant", "node"];
 
 export const isSelector = (name) => selectors.includes(name) || name.startsWith("attr.");
@@ -19,6 +19,8 @@ export function parse(search) {
     object: q.get("object") ?? "",
     sort: q.get("sort") ?? "",
     find: q.get("find") ?? "",
+    hook: q.get("hook") ?? "", // the webhook that is open, or new
+    edit: q.get("edit") ?? "", // 1: in its form
   };
   for (const [name, value] of q) if (isSelector(name) && value) state.selectors.push([name, value]);
   return state;
@@ -29,7 +31,7 @@ export function format(state) {
   if (state.view !== "events") q.set("view", state.view);
   for (const name of ["of", "filter"]) if (state[name]) q.set(name, state[name]);
   for (const [name, value] of state.selectors) q.append(name, value);
-  for (const name of ["since", "until", "sort", "find", "object"]) if (state[name]) q.set(name, state[name]);
+  for (const name of ["since", "until", "sort", "find", "object", "hook", "edit"]) if (state[name]) q.set(name, state[name]);
   if (state.event) q.set("event", String(state.event));
   // What may stand in a query as it is, stays readable in a link.
   const text = q.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",");

@@ -26,6 +26,7 @@ import (
 
 var (
 	serve = flag.String("serve", "", "serve the page with the stand-in on this `address` until the test is stopped, to look at it")
+	soak  = flag.Duration("soak", 0, "follow 2,000 events a second for this `time`, and measure")
 	shots = flag.String("shots", "", "write pictures of every view into this `directory`")
 )
 
@@ -88,7 +89,7 @@ func open(t *testing.T, s *webtest.Server, width, height int, path string) *tab 
 		t.Fatal(err)
 	}
 	ctx, cancel := chromedp.NewContext(main, chromedp.WithNewBrowserContext())
-	ctx, stop := context.WithTimeout(ctx, 90*time.Second)
+	ctx, stop := context.WithTimeout(ctx, 90*time.Second+2**soak)
 	t.Cleanup(func() { stop(); cancel() })
 	p.ctx = ctx
 	err = chromedp.Listen(ctx, func(ev any) {
@@ -201,6 +202,14 @@ func (p *tab) key(keys string) {
 	}
 }
 
+// enter presses Enter once, where [tab.press] would send its character even when
+// the page has taken the press: a form would be sent by it.
+func (p *tab) enter() {
+	p.t.Helper()
+	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13, Text: "\r"})
+	call(p, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13})
+}
+
 // press types.
 func (p *tab) press(keys string) { p.t.Helper(); p.run(chromedp.KeyEvent(keys)) }
 
@@ -223,6 +232,9 @@ func TestServe(t *testing.T) {
 	}
 	s := webtest.New()
 	s.Story(time.Now())
+	if err := s.Webhooks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	go s.Pour(t.Context(), 5)
 	l, err := net.Listen("tcp", *serve)
 	if err != nil {
@@ -240,10 +252,23 @@ func TestShots(t *testing.T) {
 	}
 	s := webtest.New()
 	s.Story(time.Now())
+	if err := s.Webhooks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	go s.Pour(t.Context(), 3)
+	good, bad := newReceiver(t), newReceiver(t)
+	good.say(200, `{"status":"ok","accepted":1}`)
+	bad.say(503, "<html><body><h1>503 Service Unavailable</h1>Maintenance until 14:00, see the status page.</body></html>")
+	failing := ""
 	for _, size := range []struct{ w, h int }{{1440, 900}, {1024, 768}, {390, 844}} {
 		p := open(t, s, size.w, size.h, "/")
 		p.ready()
+		if failing == "" {
+			p.hook(map[string]any{"name": "NOC channel", "url": good.URL + "/services/T024BE7LD/B0153QZ/x", "format": "slack", "class": "faultInst", "filter": `object.severity in ["critical", "major"]`, "since": "1h"})
+			failing = p.hook(map[string]any{"name": "ServiceNow", "url": bad.URL + "/api/global/em/jsonv2", "preset": "servicenow", "class": []string{"faultInst", "fvTenant"}, "headers": map[string]string{"Authorization": "Basic x"}, "since": "1h"})
+			p.hook(map[string]any{"name": "Config archive", "url": good.URL + "/archive", "class": []string{"fvAEPg", "fvBD", "aaaModLR"}, "tenant": "prod", "batch": 100, "include": "object", "since": "1h"})
+			p.hook(map[string]any{"name": "Old collector", "url": good.URL + "/v1/events", "enabled": false, "since": "1h"})
+		}
 		p.until(`document.querySelectorAll(".rows > .row:not([hidden])").length > 8`)
 		for _, theme := range []string{"dark", "light"} {
 			name := func(what string) string { return fmt.Sprintf("%d-%s-%s", size.w, theme, what) }
@@ -292,6 +317,15 @@ func TestShots(t *testing.T) {
 			p.shot(*shots, name("subscriptions"))
 			p.do(`document.querySelector("#subscriptions-form .primary[aria-expanded=false]")?.click()`)
 			p.shot(*shots, name("subscribe"))
+			visit(`/?view=webhooks`, `document.querySelectorAll(".hooks tbody tr").length === 4`)
+			p.shot(*shots, name("webhooks"))
+			visit(`/?view=webhooks&hook=`+failing, `document.querySelector(".log .outcome")`)
+			p.do(`document.querySelector(".log details").open = true`)
+			p.shot(*shots, name("webhook"))
+			visit(`/?view=webhooks&hook=`+failing+`&edit=1`, `document.querySelector(".preview-body")?.textContent.length > 50`)
+			p.shot(*shots, name("webhook-edit"))
+			p.do(`document.querySelector("fieldset:nth-of-type(3)").scrollIntoView()`)
+			p.shot(*shots, name("webhook-form"))
 			visit(`/?view=session`, `document.querySelector(".gap-list")`)
 			p.shot(*shots, name("session"))
 			visit("/", "")

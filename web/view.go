@@ -30,9 +30,10 @@ type View struct {
 	Now     time.Time
 
 	// Caller is the name of the token that the page was asked for with, ""
-	// where no token is configured. ReadOnly says that it may not change
-	// subscriptions.
+	// where no token is configured, and Role is its role. ReadOnly says that it
+	// may not change subscriptions and webhooks.
 	Caller   string
+	Role     string
 	ReadOnly bool
 
 	Fabrics       []Fabric

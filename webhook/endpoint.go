@@ -91,6 +91,35 @@ var fieldNames = []string{
 // merge patch (RFC 7396), where null takes a field back to its default. The
 // error joins a *selector.Error for each mistake.
 func decode(body []byte, base *Endpoint) (*Endpoint, error) {
+	e, wrong := read(body, base)
+	if e != nil {
+		wrong = append(wrong, e.check()...)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return e, nil
+}
+
+// decodeDraft is decode for a definition that somebody is still writing: the
+// URL may be missing, and nowhere says that it is.
+func decodeDraft(body []byte, base *Endpoint) (e *Endpoint, nowhere bool, err error) {
+	e, wrong := read(body, base)
+	if e != nil {
+		if nowhere = e.URL == ""; nowhere {
+			e.URL = "https://receiver.example/"
+		}
+		wrong = append(wrong, e.check()...)
+	}
+	if len(wrong) > 0 {
+		return nil, nowhere, errors.Join(wrong...)
+	}
+	return e, nowhere, nil
+}
+
+// read reads a definition without checking it as a whole. There is none when
+// the body is no JSON object.
+func read(body []byte, base *Endpoint) (*Endpoint, mistakes) {
 	var fields map[string]jsontext.Value
 	if err := strict.Unmarshal(body, &fields); err != nil || fields == nil {
 		detail := `must be one JSON object, as {"name": "noc", "url": "https://noc.example.com/hook"}`
@@ -98,7 +127,7 @@ func decode(body []byte, base *Endpoint) (*Endpoint, error) {
 			line := 1 + bytes.Count(body[:min(max(int(syntax.ByteOffset), 0), len(body))], []byte("\n"))
 			detail += fmt.Sprintf("; line %d: %v", line, syntax.Err)
 		}
-		return nil, &selector.Error{Param: "body", Detail: detail}
+		return nil, mistakes{&selector.Error{Param: "body", Detail: detail}}
 	}
 	d := &decoder{fields: fields, patch: base != nil}
 	e := &Endpoint{Format: FormatEvent, Batch: 1, RetryFor: giveUpAfter, Enabled: true}
@@ -107,11 +136,7 @@ func decode(body []byte, base *Endpoint) (*Endpoint, error) {
 		e.Headers = maps.Clone(base.Headers)
 	}
 	d.read(e, base)
-	d.wrong = append(d.wrong, e.check()...)
-	if len(d.wrong) > 0 {
-		return nil, errors.Join(d.wrong...)
-	}
-	return e, nil
+	return e, d.wrong
 }
 
 type decoder struct {

@@ -545,34 +545,19 @@ func (s *Service) outOfTurn(ctx context.Context, id string, event apic.ID, kind 
 	if broken {
 		return Attempt{}, &selector.Error{Param: "id", Detail: "names a webhook that cannot be used as it is: correct it first with PATCH /webhooks/{id}; its error says what is wrong"}
 	}
-	one := make([]item, 1)
-	message := samplePrefix + rand.Text()
+	var events []apic.ID
 	if event != 0 {
-		entry, err := s.hub.Entry(ctx, event)
-		if err != nil {
-			return Attempt{}, err
-		}
-		one[0].Entry = entry
-		message = messageID(one, d.Batch > 1)
-	} else {
-		class := apic.Class("faultInst")
-		if list := d.Selector.Classes(); len(list) > 0 {
-			class = list[0]
-		}
-		one[0] = samples(class)[0]
+		events = []apic.ID{event}
 	}
-	shown, err := d.render(one, true)
+	one, message, err := s.items(ctx, d, events)
 	if err != nil {
-		return Attempt{}, &selector.Error{Param: "template", Detail: err.Error()}
+		return Attempt{}, err
 	}
-	a := Attempt{URL: d.shownURL(), ContentType: d.contentType(), Body: shown.text, Skipped: shown.skip, Headers: make(map[string]string)}
-	a.Kind, a.Message, a.Attempt = kind, message, 1
-	for name := range d.Headers {
-		a.Headers[name] = mask
+	a, err := d.attempt(one, message, kind)
+	if err != nil {
+		return Attempt{}, err
 	}
-	if event != 0 {
-		a.Events = []apic.ID{event}
-	}
+	a.Events = events
 	if kind == Rendered || a.Skipped {
 		a.Time = apic.Now()
 		return a, nil
@@ -598,6 +583,81 @@ func (s *Service) outOfTurn(ctx context.Context, id string, event apic.ID, kind 
 	}
 	s.mu.Unlock()
 	s.markDirty()
+	return a, nil
+}
+
+// items returns what is sent out of turn, with its message id: the entries with
+// the ids, or a sample of what the definition selects where there are none.
+func (s *Service) items(ctx context.Context, d *definition, events []apic.ID) ([]item, string, error) {
+	if len(events) == 0 {
+		class := apic.Class("faultInst")
+		if list := d.Selector.Classes(); len(list) > 0 {
+			class = list[0]
+		}
+		return samples(class)[:1], samplePrefix + rand.Text(), nil
+	}
+	list := make([]item, len(events))
+	for i, id := range events {
+		entry, err := s.hub.Entry(ctx, id)
+		if err != nil {
+			return nil, "", err
+		}
+		list[i].Entry = entry
+	}
+	return list, messageID(list, d.Batch > 1), nil
+}
+
+// attempt renders items as they can be shown, with header values masked.
+func (d *definition) attempt(items []item, message string, kind Kind) (Attempt, error) {
+	shown, err := d.render(items, true)
+	if err != nil {
+		return Attempt{}, &selector.Error{Param: "template", Detail: err.Error()}
+	}
+	a := Attempt{URL: d.shownURL(), ContentType: d.contentType(), Body: shown.text, Skipped: shown.skip, Headers: make(map[string]string)}
+	a.Kind, a.Message, a.Attempt = kind, message, 1
+	for name := range d.Headers {
+		a.Headers[name] = mask
+	}
+	return a, nil
+}
+
+// Preview renders a definition that is not saved: a new one, or with an id a
+// change of an endpoint as [Service.Update] takes it. The URL may be missing.
+// What is rendered are the entries with the ids, in one request as far as the
+// definition's batch allows, or a sample. Nothing is sent or kept. Errors that
+// join *selector.Error are the caller's mistakes; [apic.ErrNotFound] and
+// *apic.GoneError are of the events, or of the endpoint.
+func (s *Service) Preview(ctx context.Context, id string, body []byte, events []apic.ID) (Attempt, error) {
+	var base *Endpoint
+	if id != "" {
+		e, err := s.get(id)
+		if err != nil {
+			return Attempt{}, err
+		}
+		s.mu.Lock()
+		base = e.def.Endpoint
+		s.mu.Unlock()
+	}
+	ep, nowhere, err := decodeDraft(body, base)
+	if err != nil {
+		return Attempt{}, err
+	}
+	d, err := s.compile(ep)
+	if err != nil {
+		return Attempt{}, err
+	}
+	list, message, err := s.items(ctx, d, events[:min(len(events), d.Batch)])
+	if err != nil {
+		return Attempt{}, err
+	}
+	a, err := d.attempt(list, message, Rendered)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if nowhere {
+		a.URL = ""
+	}
+	a.Events, a.Time = events[:min(len(events), d.Batch)], apic.Now()
 	return a, nil
 }
 

@@ -1,6 +1,9 @@
 package webhook
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A Preset is the form in which a system that many have takes events. Its name
 // as the field preset of a webhook stands for the fields below.
@@ -13,6 +16,28 @@ type Preset struct {
 	Include     bool     // of the whole object, which the template reads
 	URL         string   // what the system's URL looks like
 	Headers     []string // that the system needs, with the form of their values
+}
+
+// MarshalJSON encodes the preset in the words of a definition.
+func (p Preset) MarshalJSON() ([]byte, error) {
+	v := struct {
+		Name        string            `json:"name"`
+		Title       string            `json:"title"`
+		Format      Format            `json:"format"`
+		Template    string            `json:"template,omitempty"`
+		ContentType string            `json:"contentType,omitempty"`
+		Include     string            `json:"include,omitempty"`
+		URL         string            `json:"url"`
+		Headers     map[string]string `json:"headers"`
+	}{Name: p.Name, Title: p.Title, Format: p.Format, Template: p.Template, ContentType: p.ContentType, URL: p.URL, Headers: make(map[string]string)}
+	if p.Include {
+		v.Include = includeObject
+	}
+	for _, h := range p.Headers {
+		name, form, _ := strings.Cut(h, ": ")
+		v.Headers[name] = form
+	}
+	return encode(v)
 }
 
 // Presets returns the presets, sorted by name. Each has a page in

@@ -118,7 +118,7 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	hooksCtx, stopHooks := context.WithCancel(context.WithoutCancel(ctx))
 	baseCtx, stopStreams := context.WithCancelCause(context.WithoutCancel(ctx))
-	var journaling, tapping, delivering, serving sync.WaitGroup
+	var journaling, tapping, delivering, streaming, serving sync.WaitGroup
 	failed := make(chan error, 4)
 	journaling.Go(func() {
 		if err := journal.Run(journalCtx); err != nil {
@@ -140,11 +140,14 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		tapping.Go(func() { tokens.Run(hubCtx) })
 	}
 
-	server := newServer(handlers.New(handlers.Options{
+	handler := handlers.New(handlers.Options{
 		Hub: hub, Webhooks: hooks, Log: log, Version: version(), MaxStreams: s.MaxStreams,
 		Tokens: tokens, Listen: listener.Addr().String(), CORSOrigins: s.origins, Registerer: registry, Gatherer: registry,
-	}), keys, log)
+	})
+	streaming.Go(func() { handler.Run(baseCtx) })
+	server := newServer(handler, keys, log)
 	server.BaseContext = func(net.Listener) context.Context { return baseCtx }
+	server.ConnContext = handler.ConnContext
 	scheme := "http"
 	if keys != nil {
 		scheme = "https"
@@ -172,6 +175,7 @@ func (s *settings) runOn(ctx context.Context, log *slog.Logger, o apic.Options, 
 		server.Close()
 	}
 	serving.Wait()
+	streaming.Wait()
 	stopHooks()
 	delivering.Wait()
 	stopHub()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -617,7 +618,7 @@ func idAt(t *testing.T, s Subject) {
 		if i > 0 {
 			before = all[i-1].ID
 		}
-		if got := at(e.Time()); got != before {
+		if got := at(e.Time()); !reflect.DeepEqual(got, before) {
 			t.Errorf("IDAt of the time of %d is %d, want the one before it, %d", e.ID, got, before)
 		}
 		if got := at(e.Time().Add(time.Microsecond)); got != e.ID {
@@ -886,7 +887,7 @@ func cancelledAppend(t *testing.T, s Subject) {
 	if _, err := j.Append(t.Context(), &apic.Batch{Entries: append(m.random(rand.New(rand.NewPCG(19, 19)), 5), apic.Entry{})}); err == nil {
 		t.Fatal("Append of an entry that is neither event nor gap succeeds")
 	}
-	if got := j.Bounds(); got != before {
+	if got := j.Bounds(); !reflect.DeepEqual(got, before) {
 		t.Errorf("it left bounds %+v, want %+v", got, before)
 	}
 	if got := mustRead(t, j, apic.Range{After: before.Floor}); len(got) != 5 {
@@ -898,7 +899,7 @@ func emptyBatch(t *testing.T, s Subject) {
 	j := s.Open(t)
 	before := j.Bounds()
 	mustAppend(t, j, &apic.Batch{})
-	if got := j.Bounds(); got != before {
+	if got := j.Bounds(); !reflect.DeepEqual(got, before) {
 		t.Errorf("bounds went from %+v to %+v", before, got)
 	}
 }
@@ -914,7 +915,7 @@ func reopened(t *testing.T, s Subject) {
 	for i := range 4 {
 		before := j.Bounds()
 		j = s.Reopen(t, j)
-		if got := j.Bounds(); got != before {
+		if got := j.Bounds(); !reflect.DeepEqual(got, before) {
 			t.Fatalf("reopened with bounds %+v, want %+v", got, before)
 		}
 		all = append(all, mustAppend(t, j, &apic.Batch{Entries: m.random(rand.New(rand.NewPCG(20, uint64(i))), 40)})...)

@@ -31,12 +31,16 @@ type Server struct {
 
 	mu       sync.Mutex // guards all below
 	origin   apic.ID
+	floor    apic.ID // all up to it is gone from the log
+	keep     int     // entries that the log holds about; 0: all
 	entries  []*apic.Entry
 	grown    chan struct{} // closed when entries or the session change
 	objects  map[apic.DN]*object
 	subs     []apic.Subscription
 	session  apic.Session
 	down     chan struct{} // closed while streams are refused
+	caller   string        // name of the token, "" for none
+	role     string
 	requests []string
 	problem  int // status that history answers with, 0 for none
 }
@@ -53,15 +57,20 @@ func New() *Server {
 	s := &Server{
 		mux: http.NewServeMux(), origin: apic.FirstID(now.Add(-time.Hour)), grown: make(chan struct{}), objects: make(map[apic.DN]*object),
 		session: apic.Session{
-			Name: "default", State: apic.Connected, Controller: "apic1", User: "acitap", Version: "6.0(5h)",
-			ConnectedSince: now.Add(-3 * time.Hour), LastFrameAt: now, LastProof: now, TokenExpiresAt: now.Add(4 * time.Minute),
+			Name: "default", State: apic.Connected, Controller: "apic1", Controllers: []string{"apic1", "apic2", "apic3"}, User: "acitap", Version: "6.0(5h)",
+			ConnectedSince: now.Add(-3 * time.Hour), LastFrameAt: now, LastProof: now, TokenExpiresAt: now.Add(9 * time.Minute),
+			TokenRenewsAt: now.Add(4 * time.Minute), EndsAt: now.Add(21 * time.Hour), TokenRenewals: 35, Refreshes: 4312,
 		},
 	}
+	s.floor = s.origin
 	s.mux.Handle("GET /static/", static.Handler())
 	s.mux.HandleFunc("GET /{$}", s.page)
 	s.mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_ = web.SignInPage(web.SignIn{Next: r.URL.Query().Get("next"), Mistake: r.URL.Query().Get("mistake")}).Render(r.Context(), w)
+	})
+	s.mux.HandleFunc("POST /signout", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 	})
 	s.mux.HandleFunc("GET /session", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.sessions()) })
 	s.mux.HandleFunc("GET /subscriptions", s.listSubscriptions)
@@ -173,9 +182,14 @@ func (s *Server) Gap(at, from time.Time, reason string, healed bool, classes ...
 }
 
 func (s *Server) append(e apic.Entry) apic.ID {
-	id := s.origin + apic.ID(len(s.entries)) + 1
+	id := s.floor + apic.ID(len(s.entries)) + 1
 	sealed := e.Seal(id)
 	s.entries = append(s.entries, &sealed)
+	if s.keep > 0 && len(s.entries) > 2*s.keep {
+		gone := len(s.entries) - s.keep
+		s.floor += apic.ID(gone)
+		s.entries = append(make([]*apic.Entry, 0, 2*s.keep+1), s.entries[gone:]...)
+	}
 	s.wake()
 	return id
 }
@@ -185,11 +199,26 @@ func (s *Server) wake() {
 	s.grown = make(chan struct{})
 }
 
-// Count returns the number of entries.
+// As has the page belong to somebody who is signed in with a role.
+func (s *Server) As(caller, role string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caller, s.role = caller, role
+}
+
+// Keep has the log hold the newest n entries or somewhat more, for tests that
+// run for long.
+func (s *Server) Keep(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = n
+}
+
+// Count returns the number of entries that there were.
 func (s *Server) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.entries)
+	return int(s.floor-s.origin) + len(s.entries)
 }
 
 // Session changes the state of the session.
@@ -223,7 +252,7 @@ func (s *Server) Fail(status int) {
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	v := web.View{Version: "test", Now: apic.Now(), Fabrics: []web.Fabric{web.NewFabric(&s.session)}}
+	v := web.View{Version: "test", Now: apic.Now(), Caller: s.caller, Role: s.role, ReadOnly: s.role == "reader", Fabrics: []web.Fabric{web.NewFabric(&s.session)}}
 	for i := range s.subs {
 		v.Subscriptions = append(v.Subscriptions, web.NewSubscription(&s.subs[i]))
 	}
@@ -269,9 +298,10 @@ func (s *Server) sessions() any {
 	defer s.mu.Unlock()
 	x := s.session
 	return map[string]any{"fabrics": []any{map[string]any{
-		"name": x.Name, "state": x.State, "controller": x.Controller, "user": x.User, "apicVersion": x.Version,
+		"name": x.Name, "state": x.State, "controller": x.Controller, "controllers": x.Controllers, "user": x.User, "apicVersion": x.Version,
 		"connectedSince": moment(x.ConnectedSince), "lastFrameAt": moment(x.LastFrameAt), "lastProofOfLife": moment(x.LastProof),
-		"tokenExpiresAt": moment(x.TokenExpiresAt), "reconnects": x.Reconnects, "resyncs": x.Resyncs, "gaps": x.Gaps,
+		"tokenExpiresAt": moment(x.TokenExpiresAt), "tokenRenewsAt": moment(x.TokenRenewsAt), "endsAt": moment(x.EndsAt),
+		"tokenRenewals": x.TokenRenewals, "refreshes": x.Refreshes, "reconnects": x.Reconnects, "resyncs": x.Resyncs, "gaps": x.Gaps,
 		"lastError": x.LastError, "nextTry": moment(x.NextTry),
 	}}}
 }
@@ -349,7 +379,7 @@ func (s *Server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 
 // Bounds and IDAt make a selector.Log of the server; its lock is held.
 func (s *Server) Bounds() apic.Bounds {
-	return apic.Bounds{Origin: s.origin, Floor: s.origin, Newest: s.origin + apic.ID(len(s.entries))}
+	return apic.Bounds{Origin: s.origin, Floor: s.floor, Newest: s.floor + apic.ID(len(s.entries))}
 }
 
 // IDAt returns the largest id of an entry written before t.
@@ -358,7 +388,7 @@ func (s *Server) IDAt(_ context.Context, t time.Time) (apic.ID, error) {
 	if i < 0 {
 		i = len(s.entries)
 	}
-	return s.origin + apic.ID(i), nil
+	return s.floor + apic.ID(i), nil
 }
 
 func selectors(r *http.Request, also ...string) (*selector.Selector, url.Values, error) {
@@ -388,7 +418,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := apic.Now()
-	since, until := s.origin, s.Bounds().Newest
+	since, until := s.floor, s.Bounds().Newest
 	if v := q.Get("since"); v != "" {
 		p, err := selector.ParsePlace(v)
 		if err == nil {
@@ -415,7 +445,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	}
 	kinds := q.Get("kind")
 	desc := q.Get("order") == "desc"
-	list := s.entries[since-s.origin : max(until, since)-s.origin]
+	list := s.entries[since-s.floor : max(until, since)-s.floor]
 	out := []json.RawMessage{}
 	next := ""
 	for i := range list {
@@ -468,7 +498,7 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request) {
 	id, err := apic.ParseID(r.PathValue("id"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := int(id - s.origin - 1)
+	i := int(id - s.floor - 1)
 	if err != nil || i < 0 || i >= len(s.entries) {
 		refuse(w, http.StatusNotFound, errors.New("there is no such event"))
 		return
@@ -516,7 +546,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	for {
 		s.mu.Lock()
 		grown, cut := s.grown, s.down
-		list := s.entries[min(max(at-s.origin, 0), apic.ID(len(s.entries))):]
+		list := s.entries[min(max(at-s.floor, 0), apic.ID(len(s.entries))):]
 		at = s.Bounds().Newest
 		s.mu.Unlock()
 		if cut != nil {
