@@ -969,8 +969,7 @@ export class Events {
       fill(this.findBar, icon("search"), this.findInput, this.findCount,
         button({ icon: "up", label: "Hit before", key: "N", onclick: () => this.hit(-1) }), button({ icon: "down", label: "Next hit", key: "n", onclick: () => this.hit(1) }),
         button({ icon: "close", label: "Stop finding", onclick: () => this.stopFinding() }));
-      let timer;
-      this.findInput.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => this.#needle(this.findInput.value), 150); });
+      this.findInput.addEventListener("input", () => { clearTimeout(this.findTimer); this.findTimer = setTimeout(() => this.#needle(this.findInput.value), 150); });
       this.findInput.addEventListener("keydown", (e) => {
         if (e.key === "Enter") { e.preventDefault(); this.#needle(this.findInput.value); this.hit(e.shiftKey ? 1 : -1); }
         if (e.key === "Escape") { e.stopPropagation(); this.stopFinding(); this.grid.focus(); }
@@ -984,6 +983,7 @@ export class Events {
   }
 
   stopFinding() {
+    clearTimeout(this.findTimer); // or what was typed last would be searched for after all
     this.findBar.hidden = true;
     this.#needle("");
   }

@@ -39,7 +39,7 @@ export class Session {
       if (time(f.nextTry) > now() - 5000 && f.state !== "connected") list.push(`The next try to connect is ${ago(time(f.nextTry), now())}.`);
       if (f.state === "failed") list.push("The APIC refuses the credentials or the certificate: correct APIC_LOGIN and APIC_PASSWORD, or what is trusted, and restart. It is tried rarely, so that no account is locked.");
       if (f.state !== "connected") return list;
-      if (time(f.tokenRenewsAt)) list.push(`The token is renewed ${time(f.tokenRenewsAt) > now() ? `about ${ago(time(f.tokenRenewsAt), now())}` : "now"}; it would end ${ago(time(f.tokenExpiresAt), now())}.`);
+      if (time(f.tokenRenewsAt)) list.push(`The token is renewed ${time(f.tokenRenewsAt) > now() + 1000 ? `in about ${duration(time(f.tokenRenewsAt) - now())}` : "now"}; it would end ${ago(time(f.tokenExpiresAt), now())}.`);
       else if (time(f.tokenExpiresAt)) list.push(`The token ends ${ago(time(f.tokenExpiresAt), now())}.`);
       list.push("Subscriptions are refreshed one after the other, each at a third of its life.");
       if (time(f.endsAt)) list.push(`The session ends ${ago(time(f.endsAt), now())}, whatever is renewed; the next one takes over before, without a gap.`);

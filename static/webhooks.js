@@ -15,7 +15,7 @@ export class Webhooks {
   constructor(app) {
     this.app = app;
     this.el = $("view-webhooks");
-    this.list = null;
+    this.list = null; // as the service last told it
     this.form = null;
   }
 
@@ -28,7 +28,7 @@ export class Webhooks {
       this.key = key;
       this.drawn = this.loaded = "";
       this.deliveries = null;
-      this.result = null;
+      this.el.scrollTop = 0;
     }
     if (key.startsWith("form") && this.app.readonly) return this.app.go({ hook: hook === "new" ? "" : hook, edit: "" });
     if (key.startsWith("form")) await this.#openForm(hook);
@@ -40,10 +40,10 @@ export class Webhooks {
 
   add() { if (!this.app.readonly) this.open("new"); }
 
+  // escape leads out; what was typed into a form is kept for who comes back.
   escape() {
     const { hook, edit } = this.app.state;
-    if (hook && (edit || hook === "new")) return this.#cancel();
-    if (hook) return this.open("");
+    if (hook) return this.open(edit && hook !== "new" ? hook : "");
   }
 
   commands() {
@@ -119,6 +119,8 @@ export class Webhooks {
       this.parts = { head: h("div", { class: "hook-head" }), actions: h("div", { class: "hook-actions" }), body: h("div", { class: "hook-body" }), result: h("div", { role: "status" }), log: h("div", {}) };
       fill(this.el, h("div", { class: "page" }, Object.values(this.parts)));
       if (this.app.state.hook) this.#buildActions();
+      // What had the focus is gone: the next Tab begins here, not at the top.
+      if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
     }
     if (this.problem) {
       this.#put(this.parts.head, h("h2", {}, "Webhooks"), h("p", { class: "notice bad", role: "alert" }, this.problem.status === 404 ? "This acitap has no webhooks." : clean(this.problem.message)));

@@ -320,7 +320,7 @@ func TestSessionView(t *testing.T) {
 	text := `document.querySelector("#session").innerText`
 	p.until(`[...document.querySelectorAll(".controllers li")].map((l) => l.innerText.replace(/\s+/g, " ")).join() === "apic1 in use,apic2 not in use,apic3 not in use"`)
 	p.until(text + `.includes("Renewals of the token\n35") && ` + text + `.includes("Refreshes of subscriptions\n4,312")`)
-	p.until(text + `.includes("The token is renewed about in ") && ` + text + `.includes("The session ends in 21 h")`)
+	p.until(text + `.includes("The token is renewed in about ") && ` + text + `.includes("The session ends in 21 h")`)
 	p.until(text + `.includes("socket closed by apic1 (1006)")`)
 	s.Session(func(x *apic.Session) {
 		x.State, x.Controller, x.LastError, x.NextTry = apic.Backoff, "apic2", "dial apic2: no route to host", time.Now().Add(9*time.Second)
@@ -501,8 +501,12 @@ func TestFind(t *testing.T) {
 	p.press("chg0048213" + kb.Enter)
 	p.until(`document.querySelector(".rows mark")?.textContent === "CHG0048213"`)
 	p.until(`document.querySelector(".findbar .hint").textContent.startsWith("1 of")`)
-	p.press(kb.Escape)
+	// Esc stands over what was typed a moment before.
+	p.do(`{ const i = document.querySelector(".find-input"); i.value = "chg00"; i.dispatchEvent(new Event("input")); i.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true })) }`)
 	p.until(`!document.querySelector(".rows mark")`)
+	if js[bool](p, `new Promise((done) => setTimeout(() => done(acitap.state.find !== "" || Boolean(document.querySelector(".rows mark"))), 400))`) {
+		t.Error("the rows are searched after Esc")
+	}
 	p.key("?")
 	p.until(`document.querySelector("dialog.help[open]")`)
 	p.press(kb.Escape)

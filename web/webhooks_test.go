@@ -108,6 +108,17 @@ func TestWebhookIsMade(t *testing.T) {
 	p.until(hookText + `.includes("None yet")`)
 	p.key("a")
 	p.until(`document.activeElement.name === "name"`)
+	// Esc leads out and loses nothing; Cancel does.
+	p.set("name", "a draft")
+	p.do(`document.activeElement.blur()`)
+	p.press(kb.Escape)
+	p.until(hookText + `.includes("None yet")`)
+	p.key("a")
+	p.until(`document.querySelector(".hook-form [name=name]")?.value === "a draft"`)
+	p.do(`[...document.querySelectorAll(".hook-form button")].find((b) => b.textContent === "Cancel").click()`)
+	p.until(hookText + `.includes("None yet")`)
+	p.key("a")
+	p.until(`document.activeElement.name === "name" && document.activeElement.value === ""`)
 	if got := js[string](p, `location.search`); got != "?view=webhooks&hook=new" {
 		t.Errorf("the URL is %s", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,7 +23,9 @@ type alternative struct {
 	given  string // µs a delivery, saturated, measured before acitap was written
 	idle   string // KB a client, the same
 	form   form
-	start  func(ctx context.Context, dir string, port int) (*exec.Cmd, error)
+	// workers is how many processes it starts that do the work.
+	workers int
+	start   func(ctx context.Context, dir string, port int) (*exec.Cmd, error)
 	// request is what a client sends to follow.
 	request func(port int) []byte
 	// publisher returns what emits events.
@@ -30,10 +33,10 @@ type alternative struct {
 }
 
 var alternatives = []alternative{
-	{"nchan", "nginx", "2.9", "10", formNchan, startNchan, func(port int) []byte {
+	{"nchan", "nginx", "2.9", "10", formNchan, 1, startNchan, func(port int) []byte {
 		return fmt.Appendf(nil, "GET /sub HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n\r\n", port)
 	}, nchanPublisher},
-	{"NATS core", "nats-server", "1.6", "", formNATS, startNATS, func(int) []byte {
+	{"NATS core", "nats-server", "1.6", "", formNATS, 0, startNATS, func(int) []byte {
 		return []byte(natsConnect + "SUB bench 1\r\nPING\r\n")
 	}, natsPublisher},
 }
@@ -225,7 +228,7 @@ func (a *alternative) run(ctx context.Context) (*running, error) {
 	if err := r.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	err = wait(ctx, 5*time.Second, 10*time.Millisecond, a.name+" answers", func() (bool, error) {
+	err = wait(ctx, patience, 10*time.Millisecond, a.name+" answers", func() (bool, error) {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
 		if err == nil {
 			conn.Close()
@@ -235,8 +238,15 @@ func (a *alternative) run(ctx context.Context) (*running, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.stop())
 	}
-	time.Sleep(100 * time.Millisecond) // nginx starts its workers
-	r.pids = append([]int{r.cmd.Process.Pid}, children(r.cmd.Process.Pid)...)
+	// The kernel takes connections before there is a worker to serve them, and it
+	// is the worker that is measured.
+	err = wait(ctx, patience, 10*time.Millisecond, a.name+" has its workers", func() (bool, error) {
+		r.pids = append([]int{r.cmd.Process.Pid}, children(r.cmd.Process.Pid)...)
+		return len(r.pids) > a.workers || runtime.GOOS != "linux", nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, r.stop())
+	}
 	return r, nil
 }
 

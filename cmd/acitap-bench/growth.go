@@ -134,7 +134,7 @@ func (b *bench) rigOf(ctx context.Context, n int) (_ *rig, err error) {
 	if r.svc, err = start(ctx, b.program, r.sim); err != nil {
 		return nil, err
 	}
-	if err := r.svc.subscribe(ctx, class, 20*time.Second+time.Duration(n)*time.Millisecond); err != nil {
+	if err := r.svc.subscribe(ctx, class, patience+time.Duration(n)*time.Millisecond); err != nil {
 		return nil, err
 	}
 	r.emit, err = newEmitter(r.sim, n)

@@ -72,8 +72,11 @@ func (e *emitter) emit(ctx context.Context, n int) error {
 	return nil
 }
 
-// await waits until the readers of a pool have together got so many events. A
-// pool that gets none for ten seconds has lost them.
+// silence is how long nothing comes before it is held to be lost.
+const silence = 20 * time.Second
+
+// await waits until the readers of a pool have together got so many events, or
+// none for too long.
 func (p *pool) await(ctx context.Context, events int64) {
 	last, since := int64(-1), time.Now()
 	for {
@@ -83,7 +86,7 @@ func (p *pool) await(ctx context.Context, events int64) {
 		}
 		if got != last {
 			last, since = got, time.Now()
-		} else if time.Since(since) > 10*time.Second {
+		} else if time.Since(since) > silence {
 			return
 		}
 		time.Sleep(500 * time.Microsecond)

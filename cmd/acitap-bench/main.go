@@ -99,8 +99,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if r.Rows, err = b.all(ctx, set.Args()); err != nil {
 		return err
 	}
-	r.Seconds = time.Since(r.Time).Seconds()
-	_, r.LoadEnd = machine()
+	r.end()
 	if *write != "" {
 		if err := between(*write, r.text()); err != nil {
 			return err

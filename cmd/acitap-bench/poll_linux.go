@@ -25,6 +25,7 @@ type pending struct {
 	ready  atomic.Int64 // answered with 200
 	events atomic.Int64 // of the load program, over all readers
 	ended  atomic.Int64 // closed by the server, or refused
+	reason atomic.Value // string: how the last of them ended
 }
 
 type poller struct {
@@ -124,6 +125,7 @@ func (p *poller) read(fd int32, buf []byte) {
 		return
 	}
 	if n <= 0 || err != nil {
+		p.pool.reason.Store(fmt.Sprintf("read: %d bytes, %v; status %d, %d events before", n, err, r.status, r.got))
 		p.endLocked(fd, r)
 		return
 	}
@@ -131,6 +133,7 @@ func (p *poller) read(fd int32, buf []byte) {
 	r.feed(buf[:n], now)
 	if !ready && r.headDone {
 		if r.status != 200 {
+			p.pool.reason.Store(fmt.Sprintf("status %d", r.status))
 			p.endLocked(fd, r)
 			return
 		}

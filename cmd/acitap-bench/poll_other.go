@@ -24,6 +24,7 @@ type pending struct {
 	ready  atomic.Int64
 	events atomic.Int64
 	ended  atomic.Int64
+	reason atomic.Value // string: how the last of them ended
 }
 
 type poller struct {
@@ -62,6 +63,7 @@ func (p *pool) open(_ [4]byte, port int, request []byte, f form, next int64, tim
 		for {
 			n, err := conn.Read(buf)
 			if err != nil {
+				p.reason.Store(err.Error())
 				p.ended.Add(1)
 				return
 			}

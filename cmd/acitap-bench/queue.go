@@ -24,7 +24,7 @@ type call struct {
 
 func dial(port, from int, request []byte) (*call, error) {
 	ip := source(from)
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: ip[:]}, Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: ip[:]}, Timeout: patience}
 	conn, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (b *bench) next(ctx context.Context) (_ []row, err error) {
 		if err := rig.emit.emit(ctx, n); err != nil {
 			return nil, err
 		}
-		err := wait(ctx, 30*time.Second, 10*time.Millisecond, "the queue is filled", func() (bool, error) {
+		err := wait(ctx, patience, 10*time.Millisecond, "the queue is filled", func() (bool, error) {
 			var p struct{ Pending int }
 			err := rig.svc.get("/events/"+class+"/pending", &p)
 			return p.Pending == n, err
@@ -234,7 +234,7 @@ func (b *bench) longPoll(ctx context.Context) (_ []row, err error) {
 	first := rig.emit.number
 	trackers, times := make([]tracker, consumers), make([]histogram, consumers)
 	x, err := rig.svc.measure(func() error {
-		limit := time.Now().Add(time.Duration(b.size.seconds*float64(time.Second)) + 15*time.Second)
+		limit := time.Now().Add(time.Duration(b.size.seconds*float64(time.Second)) + patience)
 		var group sync.WaitGroup
 		failed := make(chan error, consumers)
 		for i, c := range calls {

@@ -121,7 +121,7 @@ func (b *bench) rig(ctx context.Context, settings ...string) (_ *rig, err error)
 	if r.svc, err = start(ctx, b.program, r.sim, settings...); err != nil {
 		return nil, err
 	}
-	if err := r.svc.subscribe(ctx, class, 20*time.Second); err != nil {
+	if err := r.svc.subscribe(ctx, class, patience); err != nil {
 		return nil, err
 	}
 	r.emit, err = newEmitter(r.sim, objects)
@@ -216,7 +216,7 @@ func (r *row) judge(p *pool, end int64) {
 		r.note("%d gaps came: the service had lost sight of the fabric", gaps)
 	}
 	if n := p.ended.Load(); n > 0 {
-		r.note("%d connections were ended by the server", n)
+		r.note("%d connections were ended by the server, the last with %v", n, p.reason.Load())
 	}
 }
 

@@ -179,7 +179,7 @@ func (b *bench) webhooksOf(ctx context.Context, batch int) (r row, err error) {
 				return err
 			}
 			last, since := int64(-1), time.Now()
-			for events.Load() < want && time.Since(since) < 10*time.Second && ctx.Err() == nil {
+			for events.Load() < want && time.Since(since) < silence && ctx.Err() == nil {
 				if got := events.Load(); got != last {
 					last, since = got, time.Now()
 				}
