@@ -5,6 +5,7 @@ package fanout_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -471,7 +472,7 @@ func TestRevokedBehind(t *testing.T) {
 		}
 		end()
 		for {
-			if _, _, _, err := r.message(); err == io.EOF {
+			if _, _, _, err := r.message(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatal(err)

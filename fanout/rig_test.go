@@ -160,7 +160,7 @@ func newService(tb testing.TB, l *line, over carrier, number ...int) *service {
 	ctx, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
 	s.fan = fanout.New(fanout.Options{Shards: append(number, 0)[0], Timeline: l, Delivered: s.delivered, Dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "y"}), Status: s.state, Spread: func(ctx context.Context) time.Duration {
-		if context.Cause(ctx) == errStopping {
+		if errors.Is(context.Cause(ctx), errStopping) {
 			return 200 * time.Millisecond
 		}
 		return 0
