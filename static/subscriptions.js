@@ -2,7 +2,7 @@
 
 import { del, now, post } from "./api.js";
 import { byClass, classes } from "./catalog.js";
-import { $, button, clean, fill, h, icon, toast } from "./dom.js";
+import { $, button, clean, fill, h, held, icon, toast } from "./dom.js";
 import { ago, count, plural, rate, stamp, time } from "./format.js";
 import { dialog } from "./palette.js";
 import { prefs } from "./prefs.js";
@@ -128,6 +128,7 @@ export class Subscriptions {
       fill(el, h("p", { class: "hint" }, "Nothing is subscribed yet. Pick a class: faultInst for faults, aaaModLR for who changed what."));
       return;
     }
+    if (held(el)) return;
     const focused = document.activeElement?.closest?.("[data-remove]")?.dataset.remove;
     const head = ["State", "Class", "Query", "Objects", "Events", "Rate", "Last event", "Proof of life", ""];
     fill(el, h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "List of subscriptions" }, h("table", { class: "plain cards" },
