@@ -122,7 +122,9 @@ export class Subscriptions {
     }
     if (this.app.state?.view !== "subscriptions") return;
     const known = list.map((s) => s.class).join();
-    if (this.known !== known && this.fields && !this.fields.contains(document.activeElement)) { this.known = known; this.#fields(); }
+    // The picks tell what is subscribed; nothing that was typed is lost for it.
+    const typed = () => [...this.fields.querySelectorAll('input[type="text"]')].some((i) => i.value !== "");
+    if (this.known !== known && this.fields && this.mode === "class" && !this.fields.contains(document.activeElement) && !typed()) { this.known = known; this.#fields(); }
     if (list.length === 0) {
       if (this.box) this.box.hidden = !(this.opener.hidden = true);
       fill(el, h("p", { class: "hint" }, "Nothing is subscribed yet. Pick a class: faultInst for faults, aaaModLR for who changed what."));

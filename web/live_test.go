@@ -380,6 +380,13 @@ func TestSubscriptions(t *testing.T) {
 	p.do(`document.querySelector(".segmented [data-id=dn]").click()`)
 	p.run(chromedp.SendKeys(`#subscriptions-form input[name=dn]`, "uni/tn-stage"), chromedp.SendKeys(`#subscriptions-form input[name=class]`, "Tenant"+kb.Enter))
 	p.until(`document.querySelector("#subscriptions-list").innerText.includes("uni/tn-stage")`)
+	// What was typed stays while others add subscriptions.
+	p.do(`{ const i = document.querySelector("#subscriptions-form input[name=dn]"); i.value = "uni/tn-half"; document.activeElement.blur() }`)
+	s.Subscribe("fvCtx")
+	p.do(`acitap.refreshSubscriptions()`)
+	if got := js[string](p, `document.querySelector("#subscriptions-form input[name=dn]").value`); got != "uni/tn-half" {
+		t.Errorf("after a refresh the field has %q", got)
+	}
 	// A refusal is said where one is.
 	p.do(`document.querySelector(".segmented [data-id=class]").click()`)
 	p.run(chromedp.SendKeys(`#subscriptions-form input[name=class]`, "eqptIngrTotal5min"+kb.Enter))
