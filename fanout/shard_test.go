@@ -80,4 +80,7 @@ func TestHeartbeatUnderLoad(t *testing.T) {
 	}
 	cancel()
 	<-ended
+	if len(f.feeds) != 0 || len(sh.groups) != 0 || len(sh.of) != 0 || len(sh.apart) != 0 {
+		t.Errorf("%d feeds and %d groups are left of no stream", len(f.feeds), len(sh.groups))
+	}
 }

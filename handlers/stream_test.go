@@ -229,9 +229,13 @@ func TestHeartbeat(t *testing.T) {
 			s := r.stream("/events/fvTenant/stream")
 			last := time.Now()
 			wg.Go(func() {
-				for range 12 {
-					if _, err := s.read(); err != nil || time.Since(last) > 15*time.Second {
+				for i := range 12 {
+					m, err := s.read()
+					if err != nil || time.Since(last) > 15*time.Second {
 						t.Errorf("silence of %v (%v)", time.Since(last), err)
+					}
+					if i > 0 && !m.comment {
+						t.Errorf("got %+v where nothing has happened", m)
 					}
 					last = time.Now()
 				}

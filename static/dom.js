@@ -111,3 +111,10 @@ export function clean(text) {
 
 // lines is clean for a text of several lines.
 export const lines = (text) => String(text).split("\n").map((l) => clean(l.replace(/\r$/, "")).replaceAll("⇥", "\t")).join("\n");
+
+// held reports whether somebody is at a part of the page: a button in it is
+// pressed, or text in it is marked. Drawing it anew would take that away.
+export function held(el) {
+  const marked = getSelection();
+  return el.querySelector(":active") !== null || !marked.isCollapsed && el.contains(marked.anchorNode);
+}

@@ -2,7 +2,7 @@
 
 import { del, now, post } from "./api.js";
 import { byClass, classes } from "./catalog.js";
-import { $, button, clean, fill, h, icon, toast } from "./dom.js";
+import { $, button, clean, fill, h, held, icon, toast } from "./dom.js";
 import { ago, count, plural, rate, stamp, time } from "./format.js";
 import { dialog } from "./palette.js";
 import { prefs } from "./prefs.js";
@@ -122,12 +122,15 @@ export class Subscriptions {
     }
     if (this.app.state?.view !== "subscriptions") return;
     const known = list.map((s) => s.class).join();
-    if (this.known !== known && this.fields && !this.fields.contains(document.activeElement)) { this.known = known; this.#fields(); }
+    // The picks tell what is subscribed; nothing that was typed is lost for it.
+    const typed = () => [...this.fields.querySelectorAll('input[type="text"]')].some((i) => i.value !== "");
+    if (this.known !== known && this.fields && this.mode === "class" && !this.fields.contains(document.activeElement) && !typed()) { this.known = known; this.#fields(); }
     if (list.length === 0) {
       if (this.box) this.box.hidden = !(this.opener.hidden = true);
       fill(el, h("p", { class: "hint" }, "Nothing is subscribed yet. Pick a class: faultInst for faults, aaaModLR for who changed what."));
       return;
     }
+    if (held(el)) return;
     const focused = document.activeElement?.closest?.("[data-remove]")?.dataset.remove;
     const head = ["State", "Class", "Query", "Objects", "Events", "Rate", "Last event", "Proof of life", ""];
     fill(el, h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "List of subscriptions" }, h("table", { class: "plain cards" },

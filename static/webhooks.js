@@ -1,7 +1,7 @@
 // The view of webhooks: where events are sent, how that goes, and changing it.
 
 import { del, entries, get, local, now, patch, post } from "./api.js";
-import { $, announce, button, clean, copy, fill, h, icon, lines, toast } from "./dom.js";
+import { $, announce, button, clean, copy, fill, h, held, icon, lines, toast } from "./dom.js";
 import { ago, clock, count, day, duration, plural, stamp, time } from "./format.js";
 import { choose, dialog, menu } from "./palette.js";
 import { prefs } from "./prefs.js";
@@ -103,7 +103,7 @@ export class Webhooks {
   #put(el, ...children) {
     const next = h("div", {}, children);
     const sign = next.textContent + [...next.querySelectorAll("[href], [data-key]")].map((x) => x.getAttribute("href") ?? x.dataset.key).join();
-    if (el.sign === sign) return;
+    if (el.sign === sign || held(el)) return;
     el.sign = sign;
     const key = el.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const at = el.querySelector(".scroll-x")?.scrollLeft ?? 0;

@@ -380,11 +380,25 @@ func TestSubscriptions(t *testing.T) {
 	p.do(`document.querySelector(".segmented [data-id=dn]").click()`)
 	p.run(chromedp.SendKeys(`#subscriptions-form input[name=dn]`, "uni/tn-stage"), chromedp.SendKeys(`#subscriptions-form input[name=class]`, "Tenant"+kb.Enter))
 	p.until(`document.querySelector("#subscriptions-list").innerText.includes("uni/tn-stage")`)
+	// What was typed stays while others add subscriptions.
+	p.do(`{ const i = document.querySelector("#subscriptions-form input[name=dn]"); i.value = "uni/tn-half"; document.activeElement.blur() }`)
+	s.Subscribe("fvCtx")
+	p.do(`acitap.refreshSubscriptions()`)
+	if got := js[string](p, `document.querySelector("#subscriptions-form input[name=dn]").value`); got != "uni/tn-half" {
+		t.Errorf("after a refresh the field has %q", got)
+	}
 	// A refusal is said where one is.
 	p.do(`document.querySelector(".segmented [data-id=class]").click()`)
 	p.run(chromedp.SendKeys(`#subscriptions-form input[name=class]`, "eqptIngrTotal5min"+kb.Enter))
 	p.until(`document.querySelector(".form-message").textContent.includes("statistics class")`)
-	p.run(chromedp.Click(`#subscriptions-list [data-remove]`))
+	// What somebody has marked, to copy it, stays while the list is refreshed.
+	p.do(`getSelection().selectAllChildren(document.querySelector("#subscriptions-list .query"))`)
+	p.do(`acitap.refreshSubscriptions()`)
+	if got := js[string](p, `String(getSelection())`); !strings.HasPrefix(got, "/api/") {
+		t.Errorf("after a refresh %q is marked", got)
+	}
+	p.do(`getSelection().removeAllRanges()`)
+	p.do(`document.querySelector("#subscriptions-list [data-remove]").click()`)
 	p.until(`document.querySelector("dialog.confirm[open]")`)
 	p.press(kb.Enter)
 	p.until(`!document.querySelector("#subscriptions-list").innerText.includes("aaaModLR")`)

@@ -101,13 +101,13 @@ func misbehave(random *rand.Rand, mu *sync.Mutex) func(w http.ResponseWriter, r 
 // by a service that is killed and restarted all the time. Once all behave,
 // each receiver must have been sent exactly what its webhook selects, in
 // order, repeats aside; and one that behaved all the time was never kept
-// waiting by the others. ACITAP_CHAOS_SEEDS asks for more.
+// waiting by the others. ACITAP_TEST_SEEDS asks for more.
 func TestChaos(t *testing.T) {
 	seeds := 3
 	if testing.Short() {
 		seeds = 1
 	}
-	if n, err := strconv.Atoi(os.Getenv("ACITAP_CHAOS_SEEDS")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv("ACITAP_TEST_SEEDS")); err == nil {
 		seeds = n
 	}
 	for seed := range seeds {

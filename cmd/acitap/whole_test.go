@@ -317,8 +317,15 @@ func (r *reader) reload() {
 // TestWhole drives random changes and faults through everything at once, and
 // kills and restarts acitap at random points. What a reader of the stream
 // folded, over all its own reconnects, must be what the fabric is.
+// ACITAP_TEST_SEEDS asks for more.
 func TestWhole(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3, 21} {
+	seeds := []uint64{1, 21}
+	if n, err := strconv.ParseUint(os.Getenv("ACITAP_TEST_SEEDS"), 10, 64); err == nil {
+		for i := uint64(2); i <= n; i++ {
+			seeds = append(seeds, i)
+		}
+	}
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { driveWhole(t, seed) })
