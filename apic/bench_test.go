@@ -2,6 +2,7 @@ package apic
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 )
 
@@ -78,4 +79,49 @@ func BenchmarkTell(b *testing.B) {
 			}
 		}
 	}
+}
+
+// BenchmarkMirrorMemory is what an object costs the mirror: an endpoint with
+// its DN, its 20 attributes, and its part in the map and the order. Beside it,
+// the same attributes as a map of strings.
+func BenchmarkMirrorMemory(b *testing.B) {
+	const objects = 20_000
+	endpoint := func(i int) (DN, map[string]string) {
+		mac := fmt.Sprintf("00:50:56:%02X:%02X:%02X", i>>16&255, i>>8&255, i&255)
+		dn := fmt.Sprintf("uni/tn-tenant%d/ap-shop/epg-web/cep-%s", i%97, mac)
+		m := map[string]string{"dn": dn, "mac": mac, "name": mac, "ip": fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255), "encap": "vlan-1017", "modTs": "2026-11-24T03:42:11.101+00:00"}
+		for k := range 14 {
+			m[fmt.Sprintf("attribute%02d", k)] = []string{"", "no", "learned", "unspecified", "0"}[k%5]
+		}
+		return DN(dn), m
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var mirrored, mapped uint64
+	for b.Loop() {
+		before := heap()
+		m := newMirror()
+		for i := range objects {
+			dn, attrs := endpoint(i)
+			m.put(&object{dn: dn, class: "fvCEp", attrs: AttrsMap(attrs)})
+		}
+		mirrored += heap() - before
+		runtime.KeepAlive(m)
+		m = nil
+		before = heap()
+		maps := make(map[DN]map[string]string)
+		for i := range objects {
+			dn, attrs := endpoint(i)
+			maps[dn] = attrs
+		}
+		mapped += heap() - before
+		runtime.KeepAlive(maps)
+	}
+	b.ReportMetric(float64(mirrored)/objects/float64(b.N), "B/object")
+	b.ReportMetric(float64(mapped)/objects/float64(b.N), "B/object-as-map")
+	b.ReportMetric(0, "ns/op")
 }
