@@ -7,8 +7,8 @@
 // # Promises
 //
 //   - A reader is a place on the timeline and nothing else. Streams (package
-//     fanout), long polls and pages of history read from the hub at the reader's own pace; a slow one
-//     holds up nobody and is never skipped.
+//     fanout), long polls and pages of history read from the hub at the reader's
+//     own pace; a slow one holds up nobody and is never skipped.
 //
 //   - No hole is silent: what the log has lost is told as a gap on a stream, and
 //     as 410 with the oldest id elsewhere. A place that a stream hands out (an id:
@@ -32,8 +32,8 @@
 // server's BaseContext with a cause ([ErrStopping]) and they end in good order,
 // spread over two seconds, so that clients do not come back all at once; call
 // Shutdown after it, and wait for [Handler.Run], whose streams Shutdown does not
-// know. A context that is cancelled without a cause is a client
-// that has hung up.
+// know. A context that is cancelled without a cause is a client that has hung
+// up.
 //
 // The server must not have a WriteTimeout: it would cut streams. A
 // ReadHeaderTimeout and an IdleTimeout do no harm.
