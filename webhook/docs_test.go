@@ -138,6 +138,18 @@ func TestSampleReceivers(t *testing.T) {
 				}
 			}()
 
+			// A first attempt before it listens would be followed by a pause.
+			for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+				c, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err == nil {
+					c.Close()
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("the receiver does not listen: %v", err)
+				}
+			}
+
 			line := newLine()
 			s, err := webhook.New(t.Context(), webhook.Options{Hub: line, Store: webhook.Memory(), Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 			if err != nil {
