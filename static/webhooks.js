@@ -28,6 +28,7 @@ export class Webhooks {
       this.key = key;
       this.drawn = this.loaded = "";
       this.deliveries = null;
+      this.want = page; // how many attempts are shown
       this.el.scrollTop = 0;
     }
     if (key.startsWith("form") && this.app.readonly) return this.app.go({ hook: hook === "new" ? "" : hook, edit: "" });
@@ -81,17 +82,21 @@ export class Webhooks {
     const a = await get(`/webhooks/${encodeURIComponent(v.id)}/deliveries`, new URLSearchParams({ limit: String(page) }));
     if (key !== this.key) return;
     this.loaded = `${v.id} ${v.delivered} ${v.attempt} ${v.lastSuccessAt} ${v.state}`;
-    // Older pages that were read stay, unless so many attempts came since that
-    // there would be a hole before them.
+    // Older pages that were asked for stay, unless so many attempts came since
+    // that there would be a hole before them.
     const last = a.deliveries.at(-1)?.seq ?? 0;
     const older = (this.deliveries?.[0]?.seq ?? 0) >= last ? this.deliveries.filter((d) => d.seq < last) : [];
-    if (older.length === 0) this.more = a.next ?? "";
-    this.deliveries = [...a.deliveries, ...older];
+    const all = [...a.deliveries, ...older];
+    this.deliveries = all.slice(0, this.want);
+    if (all.length > this.want) this.more = `/webhooks/${encodeURIComponent(v.id)}/deliveries?before=${this.deliveries.at(-1).seq}&limit=${page}`;
+    else if (older.length === 0) this.more = a.next ?? "";
   }
 
   async #older() {
     try {
-      const a = await get(local(this.more));
+      const call = this.more, a = await get(local(call));
+      if (call !== this.more) return this.#older(); // new attempts have moved the end meanwhile
+      this.want += page;
       this.deliveries.push(...a.deliveries);
       this.more = a.next ?? "";
     } catch (e) { toast(e.message, "bad"); }

@@ -405,7 +405,7 @@ func TestWebhookLog(t *testing.T) {
 	p.do(older + `.click()`)
 	p.until(rows + ` === 100`)
 	some(120, 123)
-	p.until(rows + ` === 103`)
+	p.until(`acitap.views.webhooks.deliveries[0].seq === 123 && ` + rows + ` === 100`)
 	seqs := js[[]int](p, `acitap.views.webhooks.deliveries.map((d) => d.seq)`)
 	for i := 1; i < len(seqs); i++ {
 		if seqs[i] != seqs[i-1]-1 {
