@@ -150,7 +150,8 @@ func (h *Hub) flush(ctx context.Context) {
 		}
 		h.metrics.appended(&b)
 	}
-	h.batch = Batch{Entries: b.Entries[:0:0]}
+	clear(b.Entries) // a journal keeps none of them as they are here
+	h.batch = Batch{Entries: b.Entries[:0]}
 	h.then = nil
 	for _, f := range then {
 		f()
@@ -598,7 +599,7 @@ func (h *Hub) compared(ctx context.Context, l *link, list *listing) {
 			s.seen[o.class] = true
 			return
 		}
-		if old := h.mirror.get(dn); first && !quiet && found != nil && old != nil && old.last == 0 && h.mirror.staged[dn] == nil {
+		if old := h.mirror.get(dn); first && !quiet && found != nil && old != nil && old.last == 0 && !h.mirror.isStaged(dn) {
 			// Held since a subscription for new events only: nobody was told yet.
 			attrs := old.attrs.With(bare(found.attrs))
 			h.emit(&Event{Time: Now(), Fabric: h.o.Fabric, Class: found.class, DN: dn, Status: Created, Origin: Snapshot, Attributes: found.attrs, Object: attrs}, links)

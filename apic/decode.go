@@ -60,6 +60,10 @@ type decoder struct {
 	shapes  map[string]unique.Handle[string] // bounded by maxShapes
 	classes map[string]Class                 // bounded by maxShapes
 	depth   int
+
+	idsText   []byte   // the last subscriptionId as it stood there
+	idsBefore []string // and what it says, shared by frames
+
 	keepAll bool // also objects without a DN, as a login has
 }
 
@@ -178,8 +182,28 @@ func (d *decoder) text() ([]byte, error) {
 	return v, nil
 }
 
-// ids reads subscriptionId: text, a number, or an array of these.
+// ids reads subscriptionId: text, a number, or an array of these. As a rule it
+// is what the frame before said.
 func (d *decoder) ids() ([]string, error) {
+	v, err := d.json.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(v, d.idsText) {
+		return d.idsBefore, nil
+	}
+	d.idsText = append(d.idsText[:0], v...)
+	p := newDecoder()
+	p.in.Reset(d.idsText)
+	p.json.Reset(&p.in, lenient...)
+	if d.idsBefore, err = p.list(); err != nil {
+		d.idsText = nil
+	}
+	return d.idsBefore, err
+}
+
+// list reads a text, a number, or an array of these.
+func (d *decoder) list() ([]string, error) {
 	if d.json.PeekKind() != '[' {
 		id, err := d.text()
 		if err != nil || len(id) == 0 {

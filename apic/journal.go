@@ -24,6 +24,7 @@ type Journal interface {
 	// returns the sealed entries. When it returns an error nothing of the batch
 	// has happened. The objects follow the events: created and modified with a
 	// known object put it, deleted removes it.
+	// It keeps nothing of b.
 	Append(ctx context.Context, b *Batch) ([]*Entry, error)
 
 	// Read yields what the range asks for, in its order, as the log stands when

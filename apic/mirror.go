@@ -19,7 +19,7 @@ type object struct {
 // it. What apply has decided and not yet made durable stands staged beside it,
 // so that readers never see what a crash would take back.
 type mirror struct {
-	staged map[DN]*staged // owned by apply
+	staged map[DN]staged // owned by apply
 
 	mu      sync.RWMutex // guards the fields below against readers; apply alone writes
 	objects map[DN]*object
@@ -36,7 +36,7 @@ type staged struct {
 
 func newMirror() *mirror {
 	return &mirror{
-		staged:  make(map[DN]*staged),
+		staged:  make(map[DN]staged),
 		objects: make(map[DN]*object),
 		classes: make(map[Class]int),
 		order:   btree.NewBTreeGOptions(func(a, b *object) bool { return a.dn < b.dn }, btree.Options{NoLocks: true}),
@@ -61,7 +61,12 @@ func (m *mirror) class(dn DN) Class {
 
 // stage puts an object, or nil for its deletion, with the entry that tells it.
 func (m *mirror) stage(dn DN, o *object, entry int) {
-	m.staged[dn] = &staged{o, entry}
+	m.staged[dn] = staged{o, entry}
+}
+
+func (m *mirror) isStaged(dn DN) bool {
+	_, ok := m.staged[dn]
+	return ok
 }
 
 // commit makes visible what is staged, once its batch is durable as entries.
