@@ -127,7 +127,12 @@ func (lines) ContentType() string { return "application/x-ndjson" }
 
 func (lines) line(b, line []byte) []byte { return append(append(b, line...), '\n') }
 
-func (l lines) begin(b, status []byte, _ apic.ID, _ bool) []byte { return l.line(b, status) }
+func (l lines) begin(b, status []byte, at apic.ID, resumable bool) []byte {
+	if !resumable {
+		return l.line(b, status)
+	}
+	return l.place(b, at, status)
+}
 
 func (l lines) entry(b []byte, e *apic.Entry, include bool) []byte {
 	return l.line(b, entryJSON(e, include))
@@ -137,8 +142,13 @@ func (l lines) lost(b []byte, gap lostGap, _ apic.ID) []byte { return l.line(b, 
 func (l lines) status(b, body []byte) []byte                 { return l.line(b, body) }
 func (l lines) beat(b []byte) []byte                         { return l.line(b, nil) }
 
-// place says nothing: a line has its place as an event, or not at all.
-func (lines) place(b []byte, _ apic.ID, _ []byte) []byte { return b }
+// place tells the place in the line of the status, a JSON object.
+func (lines) place(b []byte, at apic.ID, status []byte) []byte {
+	b = append(b, status[:len(status)-1]...)
+	b = append(b, `,"at":`...)
+	b = strconv.AppendInt(b, int64(at), 10)
+	return append(b, "}\n"...)
+}
 
 // A frame is bytes for a stream, made once for all that are sent them: a
 // payload, and around it what makes it a chunk of HTTP/1.1. It does not change

@@ -369,6 +369,47 @@ func TestStreamLines(t *testing.T) {
 	})
 }
 
+// A stream of lines tells its place with the status, at the start and when what
+// came was not for its reader.
+func TestStreamLinesPlace(t *testing.T) {
+	carriers(t, func(t *testing.T, over with) {
+		r := newRig(t, over)
+		r.subscribe("fvBD")
+		in := bufio.NewScanner(r.stream("/events/stream?format=ndjson&tenant=nobody").lines)
+		var before int64
+		begun := time.Now()
+		for i := 0; ; i++ {
+			r.create("fvBD", fmt.Sprintf("uni/tn-common/BD-%d", i))
+			if !in.Scan() {
+				t.Fatal(in.Err())
+			}
+			if in.Text() == "" {
+				continue // it lives
+			}
+			var line struct {
+				Kind string
+				At   int64
+			}
+			if err := json.Unmarshal(in.Bytes(), &line); err != nil || line.Kind != "status" {
+				t.Fatalf("got %s (%v), want the status", in.Text(), err)
+			}
+			if before == 0 {
+				if before = line.At; before == 0 {
+					t.Fatalf("got %s, want a place", in.Text())
+				}
+				continue
+			}
+			if newest := int64(r.hub.Bounds().Newest); line.At <= before || line.At < newest-10 {
+				t.Errorf("the place is %d, was %d, want one about %d", line.At, before, newest)
+			}
+			if since := time.Since(begun); since > 90*time.Second {
+				t.Errorf("the place came after %v", since)
+			}
+			return
+		}
+	})
+}
+
 // A stream that cannot be read on from the log breaks off, so that its reader
 // comes back.
 func TestStreamBreaks(t *testing.T) {
