@@ -428,3 +428,27 @@ func TestWebhookLog(t *testing.T) {
 		t.Errorf("the log shows %d attempts of 323", len(seqs))
 	}
 }
+
+// A view scrolls by itself: the page around it stays, and no table pushes its
+// buttons out of sight of a laptop.
+func TestOnlyTheViewScrolls(t *testing.T) {
+	t.Parallel()
+	s := webtest.New()
+	s.Story(time.Now())
+	if err := s.Webhooks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, s, 1024, 600, "/")
+	p.ready()
+	r := newReceiver(t)
+	r.say(http.StatusServiceUnavailable, "<html>"+strings.Repeat("Maintenance until 14:00. ", 20)+"</html>")
+	id := p.hook(map[string]any{"name": "ServiceNow", "url": r.URL + "/api/global/em/jsonv2", "class": "faultInst", "since": "earliest", "headers": map[string]string{"Authorization": "x"}})
+	for _, path := range []string{"/?view=objects", "/?view=subscriptions", "/?view=session", "/?view=webhooks", "/?view=webhooks&hook=" + id + "&edit=1", "/?view=webhooks&hook=" + id} {
+		p.do(fmt.Sprintf(`acitap.visit(%q)`, path))
+		if strings.HasSuffix(path, id) {
+			p.until(`document.querySelectorAll(".plain.log tbody tr").length > 1`)
+			p.until(`[document.querySelector(".scroll-x:has(.log)")].every((l) => l.scrollWidth <= l.clientWidth)`)
+		}
+		p.until(`document.scrollingElement.scrollHeight <= innerHeight && document.scrollingElement.scrollWidth <= innerWidth`)
+	}
+}
