@@ -76,6 +76,25 @@ func FuzzAttrs(f *testing.F) {
 	})
 }
 
+// A decoder remembers what the frame before named, and no more of it than a
+// dozen ids.
+func TestDecodeIDsAgain(t *testing.T) {
+	d := newDecoder()
+	long := strings.Repeat(`"72059075820650497",`, 10_000)
+	for _, c := range []struct {
+		ids  string
+		want int
+	}{{`["7"]`, 1}, {`["7"]`, 1}, {`["7","8"]`, 2}, {`"7"`, 1}, {`[` + long + `"7"]`, 10_001}, {`"7"`, 1}, {`[]`, 0}, {`["7"]`, 1}} {
+		f, err := d.frame([]byte(`{"subscriptionId":`+c.ids+`,"imdata":[]}`), Now())
+		if err != nil || len(f.ids) != c.want || c.want > 0 && f.ids[c.want-1] != "7" && f.ids[c.want-1] != "8" {
+			t.Errorf("%.40s: got %d ids (%v), want %d", c.ids, len(f.ids), err, c.want)
+		}
+		if len(d.idsText) > maxIDsText {
+			t.Errorf("%d bytes are remembered", len(d.idsText))
+		}
+	}
+}
+
 func TestDecodeFrame(t *testing.T) {
 	type object struct {
 		Class  Class

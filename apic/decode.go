@@ -192,15 +192,19 @@ func (d *decoder) ids() ([]string, error) {
 	if bytes.Equal(v, d.idsText) {
 		return d.idsBefore, nil
 	}
-	d.idsText = append(d.idsText[:0], v...)
 	p := newDecoder()
-	p.in.Reset(d.idsText)
+	p.in.Reset(v)
 	p.json.Reset(&p.in, lenient...)
-	if d.idsBefore, err = p.list(); err != nil {
-		d.idsText = nil
+	ids, err := p.list()
+	if err != nil || len(v) > maxIDsText {
+		return ids, err
 	}
-	return d.idsBefore, err
+	d.idsText, d.idsBefore = append(d.idsText[:0], v...), ids
+	return ids, nil
 }
+
+// maxIDsText bounds what is remembered of a frame: a dozen ids.
+const maxIDsText = 512
 
 // list reads a text, a number, or an array of these.
 func (d *decoder) list() ([]string, error) {
