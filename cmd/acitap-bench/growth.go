@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/acitap/acitap/apicsim"
 )
 
 // A range is how far each chart goes.
@@ -119,30 +117,6 @@ func (b *bench) atClients(ctx context.Context, n, deliveries int) (fast, slow fl
 		return 0, 0, fmt.Errorf("%d clients: %+v", n, v)
 	}
 	return micros(x.cpu) / float64(events*n), micros(y.cpu) / float64(sent*n), nil
-}
-
-// rigOf is a rig with so many objects.
-func (b *bench) rigOf(ctx context.Context, n int) (_ *rig, err error) {
-	r := new(rig)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
-		}
-	}()
-	if r.sim, err = newSimulator(apicsim.Options{}); err != nil {
-		return nil, err
-	}
-	if err := plant(r.sim.Fabric, n); err != nil {
-		return nil, err
-	}
-	if r.svc, err = start(ctx, b.program, r.sim); err != nil {
-		return nil, err
-	}
-	if err := r.svc.subscribe(ctx, class, patience+time.Duration(n)*time.Millisecond); err != nil {
-		return nil, err
-	}
-	r.emit, err = newEmitter(r.sim, n)
-	return r, err
 }
 
 // bursts measures a burst, after another that warms up.

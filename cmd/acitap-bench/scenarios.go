@@ -105,7 +105,12 @@ type rig struct {
 	emit *emitter
 }
 
-func (b *bench) rig(ctx context.Context, settings ...string) (_ *rig, err error) {
+func (b *bench) rig(ctx context.Context, settings ...string) (*rig, error) {
+	return b.rigOf(ctx, objects, settings...)
+}
+
+// rigOf is a rig with so many objects.
+func (b *bench) rigOf(ctx context.Context, n int, settings ...string) (_ *rig, err error) {
 	r := new(rig)
 	defer func() {
 		if err != nil {
@@ -115,16 +120,16 @@ func (b *bench) rig(ctx context.Context, settings ...string) (_ *rig, err error)
 	if r.sim, err = newSimulator(apicsim.Options{}); err != nil {
 		return nil, err
 	}
-	if err := plant(r.sim.Fabric, objects); err != nil {
+	if err := plant(r.sim.Fabric, n); err != nil {
 		return nil, err
 	}
 	if r.svc, err = start(ctx, b.program, r.sim, settings...); err != nil {
 		return nil, err
 	}
-	if err := r.svc.subscribe(ctx, class, patience); err != nil {
+	if err := r.svc.subscribe(ctx, class, patience+time.Duration(n)*time.Millisecond); err != nil {
 		return nil, err
 	}
-	r.emit, err = newEmitter(r.sim, objects)
+	r.emit, err = newEmitter(r.sim, n)
 	return r, err
 }
 

@@ -86,14 +86,9 @@ func BenchmarkBurst(b *testing.B) {
 // serveBench runs the whole service against a fabric over TCP until the
 // benchmark ends, and returns its address.
 func serveBench(b *testing.B, fabric *apicsim.Fabric) (addr string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	controller := &http.Server{Handler: fabric.Controller(0)}
-	go controller.Serve(fabric.Controller(0).Listener(l))
+	controller := serveController(b, fabric)
 	s := &settings{Listen: "127.0.0.1:0", DataDir: b.TempDir(), Retention: time.Hour, RetentionBytes: 10 << 30, MaxStreams: 10}
-	o := apic.Options{Fabric: "default", User: "admin", Password: "cisco123", Controllers: []*url.URL{{Scheme: "http", Host: l.Addr().String()}}}
+	o := apic.Options{Fabric: "default", User: "admin", Password: "cisco123", Controllers: []*url.URL{{Scheme: "http", Host: controller}}}
 	ctx, stop := context.WithCancel(context.Background())
 	started, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
@@ -104,7 +99,6 @@ func serveBench(b *testing.B, fabric *apicsim.Fabric) (addr string) {
 		if err := <-ended; err != nil {
 			b.Error(err)
 		}
-		controller.Close()
 	})
 	return <-started
 }

@@ -35,13 +35,7 @@ func TestMain(m *testing.M) {
 func TestKilled(t *testing.T) {
 	fabric := apicsim.New(apicsim.Options{Seed: 9})
 	defer fabric.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	controller := &http.Server{Handler: fabric.Controller(0)}
-	go controller.Serve(fabric.Controller(0).Listener(l))
-	defer controller.Close()
+	controller := serveController(t, fabric)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +50,7 @@ func TestKilled(t *testing.T) {
 		child = exec.Command(os.Args[0], "serve")
 		child.Dir = dir
 		child.Env = []string{
-			"ACITAP_TEST_BE_ACITAP=1", "APIC_URL=http://" + l.Addr().String(), "APIC_LOGIN=admin", "APIC_PASSWORD=cisco123",
+			"ACITAP_TEST_BE_ACITAP=1", "APIC_URL=http://" + controller, "APIC_LOGIN=admin", "APIC_PASSWORD=cisco123",
 			"ACITAP_LISTEN=" + addr, "ACITAP_DATA_DIR=" + dir, "ACITAP_SUBSCRIPTIONS=fvBD",
 		}
 		child.Stderr = os.Stderr

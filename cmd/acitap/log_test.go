@@ -44,13 +44,7 @@ func logOfATour(t *testing.T, format string) {
 
 	fabric := apicsim.New(apicsim.Options{Password: secrets["the APIC's password"]})
 	defer fabric.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	controller := &http.Server{Handler: fabric.Controller(0)}
-	go controller.Serve(fabric.Controller(0).Listener(l))
-	defer controller.Close()
+	controller := serveController(t, fabric)
 
 	// A receiver that only the proxy reaches, with a certificate of a CA that
 	// the settings name.
@@ -92,7 +86,7 @@ func logOfATour(t *testing.T, format string) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"serve"}, []string{
-			"APIC_URL=http://" + l.Addr().String(), "APIC_LOGIN=admin", "APIC_PASSWORD=" + secrets["the APIC's password"],
+			"APIC_URL=http://" + controller, "APIC_LOGIN=admin", "APIC_PASSWORD=" + secrets["the APIC's password"],
 			"ACITAP_LISTEN=127.0.0.1:0", "ACITAP_TOKENS_FILE=" + file("tokens"), "ACITAP_DATA_DIR=" + file("data"), "ACITAP_SUBSCRIPTIONS=fvTenant", "ACITAP_LOG_LEVEL=debug", "ACITAP_LOG_FORMAT=" + format,
 			"ACITAP_WEBHOOK_PROXY=http://acitap:" + secrets["the proxy's password"] + "@" + proxy.Listener.Addr().String(), "ACITAP_WEBHOOK_CA_FILE=" + file("ca.pem"),
 			"ACITAP_WEBHOOK_NO_PROXY=past.invalid",

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -35,6 +36,20 @@ type whole struct {
 	synced  int    // of the write-ahead log, when acitap had started
 	stop    func() // as SIGTERM does
 	client  *http.Client
+}
+
+// serveController serves a fabric's first controller over TCP until the test
+// ends, and returns its address.
+func serveController(tb testing.TB, fabric *apicsim.Fabric) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	controller := &http.Server{Handler: fabric.Controller(0)}
+	go controller.Serve(fabric.Controller(0).Listener(l))
+	tb.Cleanup(func() { controller.Close() })
+	return l.Addr().String()
 }
 
 func newWhole(t *testing.T, seed uint64) *whole {
